@@ -1,0 +1,16 @@
+"""Prepare a corpus for training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from seq2seq.cli import command
+from seq2seq.run import RunConfig, prepare_data
+
+
+@command("train", RunConfig)
+def main(config: RunConfig, values: Mapping[str, Any]) -> None:
+    prepare_data(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One attention family for recurrent and Transformer models."""

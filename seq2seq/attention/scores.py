@@ -1,0 +1,191 @@
+"""Scores: how well a key answers a query, one small class each.
+
+Every score is ``compare(query(q), key(k))``. Where ``compare`` is the inherited inner product, the whole attention
+runs on torch's fused kernel, because the formula lives in the two maps; only a score that overrides ``compare``
+needs its (B,H,T,S) values in memory. ``key`` runs once per sentence, and its result is what a decoder caches.
+
+Shapes everywhere: queries (B,H,T,d), keys (B,H,S,d), values of ``compare`` (B,H,T,S). A decoding step is T = 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seq2seq.config import PositiveInt
+from seq2seq.errors import ConfigError
+
+# Fused kernels on GPUs want head widths in multiples of this.
+KERNEL_WIDTH = 8
+
+
+class Score(nn.Module):
+    """A similarity between queries and keys; by itself the plain inner product.
+
+    Args:
+        num_heads: H.
+        query_dim: width of one head's query.
+        key_dim: width of one head's key.
+    """
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query_dim = query_dim
+        self.key_dim = key_dim
+
+    def query(self, query: Tensor) -> Tensor:
+        """Map queries (B,H,T,d) to (B,H,T,e)."""
+        return query
+
+    def key(self, key: Tensor) -> Tensor:
+        """Map keys (B,H,S,d) to (B,H,S,e)."""
+        return key
+
+    def compare(self, query: Tensor, key: Tensor) -> Tensor:
+        """Compare mapped queries (B,H,T,e) with mapped keys (B,H,S,e): (B,H,T,S)."""
+        return query @ key.transpose(-1, -2)
+
+    @property
+    def is_inner_product(self) -> bool:
+        """Whether the fused kernel can compute this score. Derived, so that nobody can forget to set it."""
+        return type(self).compare is Score.compare
+
+    def require_equal_widths(self) -> None:
+        """Refuse queries and keys that the formula cannot compare.
+
+        Raises:
+            ConfigError: the widths differ.
+        """
+        if self.query_dim != self.key_dim:
+            raise ConfigError(
+                f"`score` {type(self).__name__} must compare queries and keys of equal width, but they have "
+                f"{self.query_dim} and {self.key_dim} a head instead; set `project: true`, or use attention=general "
+                "or attention=additive"
+            )
+
+
+class Dot(Score):
+    """``score(q, k) = q . k``: Luong et al. 2015, equation 8, "dot"."""
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.require_equal_widths()
+
+
+class ScaledDot(Dot):
+    """``score(q, k) = q . k / sqrt(d)``: Vaswani et al. 2017, equation 1."""
+
+    def query(self, query: Tensor) -> Tensor:
+        """Carry the scale on the query, which is the smaller of the two while searching."""
+        return query * (1.0 / math.sqrt(self.query_dim))
+
+
+class General(Score):
+    """``score(q, k) = q^T W k``, W of shape (query_dim, key_dim) for each head: Luong et al. 2015, equation 8."""
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.weight = nn.Parameter(torch.empty(num_heads, query_dim, key_dim))
+        bound = 1.0 / math.sqrt(key_dim)
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def key(self, key: Tensor) -> Tensor:
+        """``W k``: done once per sentence, where a map of the query would be done at every step."""
+        return key @ self.weight.transpose(-1, -2)
+
+
+class Additive(Score):
+    """``score(q, k) = v . tanh(W q + U k + b)``: Bahdanau et al. 2015, appendix A.1.2, with W, U, b, v for each head.
+
+    Args:
+        num_heads: H.
+        query_dim: width of one head's query.
+        key_dim: width of one head's key.
+        dim: width of the hidden layer; None takes ``query_dim``.
+    """
+
+    # The (B,H,T,S,e) hidden layer is built for as many query positions at a time as fit into this many numbers.
+    chunk_numbers = 2**24
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        width = dim or query_dim
+        self.query_weight = nn.Parameter(torch.empty(num_heads, query_dim, width))
+        self.key_weight = nn.Parameter(torch.empty(num_heads, key_dim, width))
+        self.bias = nn.Parameter(torch.zeros(num_heads, 1, width))
+        self.vector = nn.Parameter(torch.empty(num_heads, width, 1))
+        for weight in (self.query_weight, self.key_weight, self.vector):
+            bound = 1.0 / math.sqrt(weight.shape[1])
+            nn.init.uniform_(weight, -bound, bound)
+
+    def query(self, query: Tensor) -> Tensor:
+        """``W q``."""
+        return query @ self.query_weight
+
+    def key(self, key: Tensor) -> Tensor:
+        """``U k + b``."""
+        return key @ self.key_weight + self.bias.to(key.dtype)
+
+    def compare(self, query: Tensor, key: Tensor) -> Tensor:
+        """``v . tanh(query + key)`` for every pair of positions."""
+        batch, heads, steps, width = query.shape
+        rows = max(1, self.chunk_numbers // (batch * heads * key.shape[2] * width))
+        vector = self.vector.to(query.dtype).unsqueeze(1)  # (H,1,e,1)
+        chunks = [
+            (torch.tanh(part.unsqueeze(3) + key.unsqueeze(2)) @ vector).squeeze(-1)
+            for part in query.split(rows, dim=2)
+        ]
+        return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=2)
+
+
+class Cosine(Score):
+    """``score(q, k) = t * (q . k) / (|q| |k|)`` with a learned temperature t > 0 for each head.
+
+    This is the query-key normalisation of Henry et al. 2020, equation 4. t starts at sqrt(d), because cosines lie in
+    [-1, 1] and t = 1 would leave the weights almost uniform.
+    """
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.require_equal_widths()
+        # The logarithm keeps the temperature positive whatever the optimizer does.
+        self.log_temperature = nn.Parameter(torch.full((num_heads, 1, 1), 0.5 * math.log(query_dim)))
+
+    def query(self, query: Tensor) -> Tensor:
+        """``t q / |q|``."""
+        return (F.normalize(query.float(), dim=-1) * self.log_temperature.exp()).to(query.dtype)
+
+    def key(self, key: Tensor) -> Tensor:
+        """``k / |k|``."""
+        return F.normalize(key.float(), dim=-1).to(key.dtype)
+
+
+class Euclidean(Score):
+    """``score(q, k) = -|q - k|^2 / sqrt(d)``: the negative squared distance (L2 attention, Kim et al. 2021).
+
+    ``|q - k|^2 = |q|^2 - 2 q . k + |k|^2``, and ``|q|^2`` is the same for every key, so the softmax cancels it.
+    What is left is an inner product of the longer vectors ``[2q, -1, -1, 0...]`` and ``[k, high, low, 0...]``, where
+    ``high + low = |k|^2``: two columns, because one bfloat16 number would round the square too coarsely.
+    """
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.require_equal_widths()
+        self.padding = -(query_dim + 2) % KERNEL_WIDTH
+        self.scale = 1.0 / math.sqrt(query_dim)
+
+    def query(self, query: Tensor) -> Tensor:
+        """``[2q, -1, -1, 0...] / sqrt(d)``."""
+        minus = query.new_full((*query.shape[:-1], 2), -self.scale)
+        return F.pad(torch.cat([query * (2.0 * self.scale), minus], dim=-1), (0, self.padding))
+
+    def key(self, key: Tensor) -> Tensor:
+        """``[k, high, low, 0...]``."""
+        square = key.float().square().sum(dim=-1, keepdim=True)
+        high = square.to(key.dtype)
+        low = (square - high.float()).to(key.dtype)
+        return F.pad(torch.cat([key, high, low], dim=-1), (0, self.padding))

@@ -1,0 +1,224 @@
+"""Checkpoints: self-contained folders that are whole or absent, never half-written.
+
+A checkpoint holds ``model.safetensors``, ``config.json``, the SentencePiece models and ``metrics.json``; translating
+needs nothing else. ``training.safetensors`` and ``training.json`` beside them let a run go on. ``manifest.json`` has
+the size and the SHA-256 of every other file. Nothing in it is code and nothing is pickled.
+
+A checkpoint is written to a temporary folder, flushed to the disk and renamed. ``last`` and ``best`` are links that
+are replaced in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from seq2seq.errors import CheckpointError, listing, suggest
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+PREFIX = "step-"
+LINKS = ("last", "best")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a checkpoint holds.
+
+    Attributes:
+        weights: parameters by name, as they are to be used for translating.
+        config: the resolved configuration.
+        tokenizers: SentencePiece models by file name.
+        metrics: what is known of its quality.
+        training_tensors: optimizer, averages and random states, by name.
+        training: step, position in the data and other plain values of the loop.
+    """
+
+    weights: Mapping[str, Tensor]
+    config: Json
+    tokenizers: Mapping[str, bytes]
+    metrics: Json
+    training_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    training: Json = field(default_factory=dict)
+
+
+def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
+    """Write a snapshot as ``checkpoints/step-...`` and return that folder.
+
+    Raises:
+        CheckpointError: the disk refuses; whatever checkpoints were there before are untouched.
+    """
+    final = checkpoints / f"{PREFIX}{step:08d}"
+    temporary = checkpoints / f".{final.name}-{os.getpid()}"
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write_files(snapshot, temporary)
+        if final.exists():  # the same step again, after a resume: the new one takes its place
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+        _flush_folder(checkpoints)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
+    return final
+
+
+def _write_files(snapshot: Snapshot, folder: Path) -> None:
+    contents: dict[str, bytes] = {
+        "model.safetensors": _pack(snapshot.weights),
+        "config.json": _json({"format": FORMAT, **snapshot.config}),
+        "metrics.json": _json(snapshot.metrics),
+        **snapshot.tokenizers,
+    }
+    if snapshot.training:
+        contents["training.safetensors"] = _pack(snapshot.training_tensors)
+        contents["training.json"] = _json(snapshot.training)
+    manifest = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
+    }
+    for name, data in {**contents, MANIFEST: _json({"format": FORMAT, "files": manifest})}.items():
+        with open(folder / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    _flush_folder(folder)
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _json(values: Json) -> bytes:
+    return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def point(checkpoints: Path, name: str, target: Path) -> None:
+    """Let ``checkpoints/name`` lead to ``target``, in one step."""
+    temporary = checkpoints / f".{name}-{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target.name)
+    os.replace(temporary, checkpoints / name)
+    _flush_folder(checkpoints)
+
+
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the ``keep`` newest checkpoints and those that ``last`` and ``best`` lead to."""
+    linked = {(checkpoints / name).resolve() for name in LINKS}
+    for folder in _steps(checkpoints)[:-keep]:
+        if folder.resolve() not in linked:
+            shutil.rmtree(folder)
+
+
+def _steps(checkpoints: Path) -> list[Path]:
+    return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
+
+
+def damage(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None where every file is as its manifest says."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = dict(manifest["files"])
+        if manifest["format"] != FORMAT:
+            return f"its format is {manifest['format']}, but this version reads {FORMAT}"
+        for name, entry in files.items():
+            path = folder / name
+            if Path(name).name != name or path.is_symlink():
+                return f"{name} is not a plain file of the checkpoint"
+            data = path.read_bytes() if path.is_file() else b""
+            if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                return f"{name} is damaged or missing"
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{MANIFEST} cannot be read ({error})"
+    return None
+
+
+def load(folder: Path, *, training: bool = False) -> Snapshot:
+    """Read a checkpoint, every byte of it checked first.
+
+    Args:
+        folder: the checkpoint.
+        training: whether to read what a resumed run needs, too.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged.
+    """
+    problem = damage(folder)
+    if problem:
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {problem}")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        config.pop("format", None)
+        return Snapshot(
+            weights=safetensors.torch.load_file(folder / "model.safetensors"),
+            config=config,
+            tokenizers={path.name: path.read_bytes() for path in sorted(folder.glob("*.model"))},
+            metrics=json.loads((folder / "metrics.json").read_text()),
+            training_tensors=safetensors.torch.load_file(folder / "training.safetensors") if training else {},
+            training=json.loads((folder / "training.json").read_text()) if training else {},
+        )
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
+
+
+def locate(path: Path) -> Path:
+    """Return the checkpoint meant by a path: itself, or the best (else the last) of a run folder.
+
+    Raises:
+        CheckpointError: there is none; near names are offered.
+    """
+    for candidate in (path, path / "best", path / "last", path / "checkpoints/best", path / "checkpoints/last"):
+        if (candidate / MANIFEST).is_file():
+            return candidate.resolve()
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = suggest(path.name, siblings)
+        raise CheckpointError(f"`checkpoint` must be a run folder or a checkpoint, but {path} does not exist{near}")
+    inside = listing(other.name for other in path.iterdir()) if path.is_dir() else "a file"
+    raise CheckpointError(
+        f"`checkpoint` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
+    )
+
+
+def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
+    """Return the newest undamaged checkpoint, and a warning for each damaged one that is newer.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all of them are damaged.
+    """
+    warnings = []
+    for folder in reversed(_steps(checkpoints)):
+        problem = damage(folder)
+        if problem is None:
+            return folder, warnings
+        warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")
+    if warnings:
+        raise CheckpointError(
+            f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. "
+            "Remove the folder to start the run afresh"
+        )
+    return None, []

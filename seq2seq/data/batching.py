@@ -1,0 +1,193 @@
+"""Batches under a token budget, in an order that can be resumed anywhere.
+
+The order of an epoch is a pure function of the seed and the epoch's number, so a position in the data is two
+integers, and going on from it replays nothing. Batches are cut and gathered by array operations: the only Python
+loops run once a batch, never once a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seq2seq.data.store import Sequences
+from seq2seq.data.tokenizer import BOS, EOS, PAD
+from seq2seq.errors import ConfigError
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentence pairs as ids, padded on the right.
+
+    Attributes:
+        source: (B,S), each sentence followed by EOS.
+        source_lengths: (B), with EOS.
+        source_padded: whether any row of ``source`` ends in padding.
+        target: (B,T+1), each sentence between BOS and EOS; None where only the source is known.
+        target_tokens: number of target positions to predict, without padding.
+    """
+
+    source: Tensor
+    source_lengths: Tensor
+    source_padded: bool
+    target: Tensor | None
+    target_tokens: int
+
+    @property
+    def source_tokens(self) -> int:
+        """Number of source tokens, without padding."""
+        return int(self.source_lengths.sum())
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to a device; from pinned memory without waiting for the copy."""
+        if device.type == "cpu":
+            return self
+        move = [
+            None if tensor is None else tensor.pin_memory().to(device, non_blocking=True)
+            for tensor in (self.source, self.source_lengths, self.target)
+        ]
+        assert move[0] is not None
+        assert move[1] is not None
+        return replace(self, source=move[0], source_lengths=move[1], target=move[2])
+
+
+def gather(sequences: Sequences, rows: Integers, width: int, first: int | None = None) -> Tensor:
+    """Gather sentences into one padded matrix.
+
+    Args:
+        sequences: where they are.
+        rows: (B), which of them.
+        width: W, columns; at least the longest sentence and its marks.
+        first: an id to put before each sentence, or None.
+
+    Returns:
+        (B,W) int64: [first], ids, EOS, padding.
+    """
+    lead = 0 if first is None else 1
+    starts = sequences.offsets[rows]
+    lengths = sequences.offsets[rows + 1] - starts
+    columns = np.arange(width - lead)[None, :]
+    ids = np.full((len(rows), width), PAD, dtype=np.int64)
+    body = ids[:, lead:]
+    inside = columns < lengths[:, None]
+    body[inside] = sequences.ids[(starts[:, None] + columns)[inside]]
+    body[columns == lengths[:, None]] = EOS
+    if first is not None:
+        ids[:, 0] = first
+    return torch.from_numpy(ids)
+
+
+def make_batch(source: Sequences, target: Sequences | None, rows: Integers, multiple: int = 1) -> Batch:
+    """Gather the pairs ``rows`` into a batch whose widths S and T are multiples of ``multiple``."""
+    source_lengths = source.lengths[rows] + 1
+    width = round_up(int(source_lengths.max()), multiple)
+    target_ids, target_tokens = None, 0
+    if target is not None:
+        target_lengths = target.lengths[rows] + 1
+        target_ids = gather(target, rows, round_up(int(target_lengths.max()), multiple) + 1, first=BOS)
+        target_tokens = int(target_lengths.sum())
+    return Batch(
+        source=gather(source, rows, width),
+        source_lengths=torch.from_numpy(source_lengths.astype(np.int64)),
+        source_padded=bool((source_lengths < width).any()),
+        target=target_ids,
+        target_tokens=target_tokens,
+    )
+
+
+def round_up(length: int, multiple: int) -> int:
+    """Return the least multiple of ``multiple`` that is not less than ``length``."""
+    return -(-length // multiple) * multiple
+
+
+def cut(widths: Integers, budget: int) -> list[tuple[int, int]]:
+    """Cut sorted sentences into runs [i, j) with ``(j - i) * max(widths[i:j]) <= budget``, each as long as it can be."""
+    runs = []
+    start, count = 0, len(widths)
+    while start < count:
+        rows = min(count - start, max(1, budget // int(widths[start])))
+        while rows * int(widths[start : start + rows].max()) > budget and rows > 1:
+            rows = max(1, budget // int(widths[start : start + rows].max()))
+        runs.append((start, start + rows))
+        start += rows
+    return runs
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the data: batches of ``epoch`` that are done."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+class TrainingBatches:
+    """Endless shuffled batches, length-bucketed, starting anywhere.
+
+    Pairs are shuffled, then sorted by their bucketed widths, so that which pairs of like length meet is random, and
+    the batches cut from them are shuffled again.
+
+    Args:
+        source: source sentences.
+        target: target sentences.
+        max_tokens: budget of padded tokens in a batch, on the side that has more.
+        multiple: widths are padded to multiples of this, which keeps the number of shapes small.
+        seed: decides every order.
+    """
+
+    def __init__(self, source: Sequences, target: Sequences, *, max_tokens: int, multiple: int, seed: int) -> None:
+        self.source, self.target = source, target
+        self.max_tokens, self.multiple, self.seed = max_tokens, multiple, seed
+        self.source_widths = -(-(source.lengths.astype(np.int64) + 1) // multiple) * multiple
+        self.target_widths = -(-(target.lengths.astype(np.int64) + 1) // multiple) * multiple
+        self.widths = np.maximum(self.source_widths, self.target_widths)
+        longest = int(self.widths.max())
+        if longest > max_tokens:
+            raise ConfigError(
+                f"`trainer.max_tokens` must be at least the longest sentence, {longest} pieces, but is {max_tokens} "
+                "instead; raise it, or lower `cleaning.max_length`"
+            )
+
+    def plan(self, epoch: int) -> list[Integers]:
+        """Return the rows of every batch of an epoch, in order."""
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.widths))
+        order = order[np.lexsort((self.source_widths[order], self.target_widths[order]))]
+        runs = cut(self.widths[order], self.max_tokens)
+        return [order[start:end] for start, end in (runs[i] for i in random.permutation(len(runs)))]
+
+    def start(self, position: Position) -> Iterator[tuple[Batch, Position]]:
+        """Yield batches from ``position`` on for ever, each with the position after it."""
+        while True:
+            plan = self.plan(position.epoch)
+            for done in range(position.batch, len(plan)):
+                after = Position(position.epoch, done + 1)
+                if done + 1 == len(plan):
+                    after = Position(position.epoch + 1, 0)
+                yield make_batch(self.source, self.target, plan[done], self.multiple), after
+            position = Position(position.epoch + 1, 0)
+
+
+def batches_in_order(lengths: Sequence[int] | Integers, max_tokens: int) -> list[Integers]:
+    """Cut sentences, longest first, into groups of rows under a budget of padded tokens.
+
+    Longest first, so that a batch too large for the memory fails at once and a progress estimate errs on the safe
+    side.
+    """
+    widths = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-widths, kind="stable")
+    return [order[start:end] for start, end in cut(np.maximum(widths[order], 1), max_tokens)]
+
+
+def pack(sentences: Sequence[Sequence[int]]) -> Sequences:
+    """Put sequences of ids end to end, as they stand in a token store."""
+    lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
+    ids = np.fromiter((i for ids in sentences for i in ids), dtype=np.uint32, count=int(lengths.sum()))
+    return Sequences(ids, np.concatenate([[0], np.cumsum(lengths)]))

@@ -1,0 +1,82 @@
+"""What every corpus offers, and the names of splits and languages."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, ClassVar
+
+from seq2seq.data.formats import Pair
+from seq2seq.errors import ConfigError, DataError, listing, suggest
+
+TRAIN = "train"
+VALIDATION = "validation"
+
+ALIASES: Mapping[str, str] = {"valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION}
+"""Other names in use for a split, each with the one used here."""
+
+
+def resolve_split(split: str, known: Collection[str], aliases: Mapping[str, str]) -> str:
+    """Return the canonical name of ``split``, one of ``known``.
+
+    Raises:
+        DataError: there is no such split; the message lists those there are and the nearest name.
+    """
+    canonical = split if split in known else aliases.get(split, split)
+    if canonical not in known:
+        near = suggest(split, [*known, *(name for name, meant in aliases.items() if meant in known)])
+        raise DataError(f"`split` must be one of {listing(known)}, but is {split!r} instead{near}")
+    return canonical
+
+
+class Corpus(ABC):
+    """Sentence pairs in named splits, in one direction of translation.
+
+    Attributes:
+        name: short name for folders and logs.
+        aliases: other names of splits that :meth:`resolve` understands.
+        source: code of the language to translate from, such as ``en``.
+        target: code of the language to translate into.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[Mapping[str, str]] = ALIASES
+    source: str
+    target: str
+
+    def __init__(self, source: str, target: str, *, languages: Collection[str] | None = None) -> None:
+        for key, code in (("source", source), ("target", target)):
+            if languages is not None and code not in languages:
+                near = suggest(code, languages)
+                raise ConfigError(f"`{key}` must be one of {listing(languages)}, but is {code!r} instead{near}")
+            # The code becomes part of file names, so it must never be able to leave its folder.
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", code):
+                raise ConfigError(f"`{key}` must be a language code such as 'en' or 'pt_BR', but is {code!r} instead")
+        if source == target:
+            raise ConfigError(f"`target` must differ from the source language, but both are {source!r}")
+        self.source, self.target = source, target
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Return the canonical names of the splits that exist for this pair of languages."""
+
+    @abstractmethod
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """Yield the (source, target) pairs of a split as they are, none left out."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Return JSON values that are equal exactly where the text is the same, wherever it is stored."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return one line for logs and reports."""
+
+    def resolve(self, split: str) -> str:
+        """Return the canonical name of ``split``; ``valid``, ``val`` and ``dev`` mean ``validation``.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        return resolve_split(split, self.splits(), self.aliases)

@@ -1,0 +1,128 @@
+"""A folder of parallel text: ``<split>.<language>``, plain or compressed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from seq2seq.data.corpora.base import ALIASES, TRAIN, Corpus
+from seq2seq.data.formats import COMPRESSIONS, Pair, read_pairs
+from seq2seq.errors import ConfigError, DataError, listing, suggest
+
+FORMS = f"<split>.<language>[{'|'.join(COMPRESSIONS)}]"
+"""How the files of a folder are named, for messages."""
+
+
+class ParallelFolder:
+    """The splits that one folder holds for one pair of languages.
+
+    Args:
+        root: the folder; a relative path starts at the current directory.
+        source: language code of the source files.
+        target: language code of the target files.
+    """
+
+    def __init__(self, root: Path, source: str, target: str) -> None:
+        self.root, self.source, self.target = root, source, target
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, Path]]:
+        """Every text file of the folder: split, then language, then path."""
+        if not self.root.is_dir():
+            raise DataError(f"`data.root` must be an existing folder, but {str(self.root)!r} is not one")
+        files: dict[str, dict[str, Path]] = {}
+        for path in sorted(self.root.iterdir()):
+            stem = path.name.removesuffix(path.suffix) if path.suffix in COMPRESSIONS else path.name
+            split, _, language = stem.rpartition(".")
+            if not split or split.startswith(".") or not path.is_file():
+                continue
+            earlier = files.setdefault(ALIASES.get(split, split), {}).setdefault(language, path)
+            if earlier != path:
+                raise DataError(f"{earlier} and {path} must not both exist, because they name the same split")
+        return files
+
+    @cached_property
+    def _pairs(self) -> dict[str, tuple[Path, Path]]:
+        """The files of each split that exists in both languages, train first."""
+        found = {
+            split: (languages[self.source], languages[self.target])
+            for split, languages in self._files.items()
+            if self.source in languages and self.target in languages
+        }
+        if TRAIN not in found:
+            raise DataError(self._why_no_training_text())
+        return {TRAIN: found.pop(TRAIN), **found}
+
+    def _why_no_training_text(self) -> str:
+        # A lone README.md is no corpus in the language "md": a language counts where a split has it beside another.
+        present = {code for languages in self._files.values() if len(languages) > 1 for code in languages}
+        for key, code in (("source", self.source), ("target", self.target)):
+            if code not in present:
+                near = suggest(code, present)
+                found = f"a language of {self.root} ({listing(present)})"
+                return f"`data.{key}` must be {found}, but is {code!r} instead{near}"
+        wanted = f"{TRAIN}.{self.source} and {TRAIN}.{self.target} (or with {listing(COMPRESSIONS)})"
+        names = (path.name for languages in self._files.values() for path in languages.values())
+        return f"{self.root} must hold {wanted} to train on, but has only {listing(names)}"
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have both languages.
+
+        Raises:
+            DataError: the folder, a language or the training split is missing.
+        """
+        return tuple(self._pairs)
+
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """Yield the pairs of a split, which must be one of :meth:`splits`."""
+        return read_pairs(*self._pairs[split])
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the SHA-256 of each file, by split and language."""
+        return {split: {path.name: _sha256(path) for path in paths} for split, paths in self._pairs.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class Files(Corpus):
+    """Your own parallel text: a folder of files named ``<split>.<language>``, plain, .gz, .xz or .zst.
+
+    Any name is a split; ``train`` must be there. Splits that lack one of the two languages are not listed.
+
+    Args:
+        source: language code of the source files.
+        target: language code of the target files.
+        root: the folder; a relative path starts at the current directory.
+    """
+
+    name: ClassVar[str] = "files"
+
+    def __init__(self, *, source: str, target: str, root: str | None) -> None:
+        super().__init__(source, target)
+        if root is None:
+            raise ConfigError(
+                f"`root` must name a folder of files {FORMS}, but is null instead; give data.root=FOLDER"
+            )
+        self._folder = ParallelFolder(Path(root), source, target)
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that have both languages, train first."""
+        return self._folder.splits()
+
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """Yield the pairs of a split; see :func:`~seq2seq.data.formats.read_pairs` for what is refused."""
+        return self._folder.pairs(self.resolve(split))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the SHA-256 of each file."""
+        return {"files": self._folder.fingerprint()}
+
+    def describe(self) -> str:
+        """Return one line for logs and reports."""
+        return f"files {self.source}-{self.target} from {self._folder.root}"

@@ -1,0 +1,86 @@
+"""What a decoder is, and the state it hands from step to step.
+
+The state is a plain value: a decoder returns the next one and keeps nothing. A search reorders, repeats and drops
+hypotheses by the three functions here, written once over whatever tree of tensors a decoder keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from seq2seq.attention.core import KeyValue
+from seq2seq.encoders.base import Memory
+
+Tree = Any
+"""Tensors with the batch on axis 0, in tuples (named or not), with None where there is nothing."""
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """Apply ``function`` to every tensor of a tree."""
+    if tree is None or isinstance(tree, Tensor):
+        return None if tree is None else function(tree)
+    parts = [map_tensors(function, part) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """All that a decoder remembers between steps.
+
+    Attributes:
+        memory: keys and values of B sentences, one entry for each attention to the source.
+        padding: (B,S), True where a source token is; None where nothing is padded.
+        cache: a tree of tensors with B*K rows: what the hypotheses have seen so far.
+        position: target positions done.
+    """
+
+    memory: tuple[KeyValue, ...]
+    padding: Tensor | None
+    cache: Tree
+    position: int
+
+    def reorder(self, rows: Tensor) -> DecoderState:
+        """Let hypothesis i go on from hypothesis ``rows[i]`` of the same sentence; memory is shared and stays."""
+        return replace(self, cache=map_tensors(lambda tensor: tensor.index_select(0, rows), self.cache))
+
+    def expand(self, beam: int) -> DecoderState:
+        """Repeat every hypothesis ``beam`` times; they go on sharing their sentence's memory."""
+        return replace(self, cache=map_tensors(lambda tensor: tensor.repeat_interleave(beam, dim=0), self.cache))
+
+    def select(self, sentences: Tensor, rows: Tensor) -> DecoderState:
+        """Keep only these sentences of the memory and these rows of the cache."""
+        keep = map_tensors(lambda tensor: tensor.index_select(0, sentences), (self.memory, self.padding))
+        return replace(self.reorder(rows), memory=keep[0], padding=keep[1])
+
+
+class DecoderOutput(NamedTuple):
+    """Hidden vectors (B,T,D), the next state and, where asked for, one (B,H,T,S) of weights for each attention."""
+
+    hidden: Tensor
+    state: DecoderState
+    weights: tuple[Tensor, ...]
+
+
+class Decoder(nn.Module):
+    """Turns embedded target pieces and a state into hidden vectors and the next state.
+
+    Training gives all T positions at once to a fresh state; a search gives one position at a time. Both ways give
+    the same numbers.
+
+    Attributes:
+        output_dim: D.
+    """
+
+    output_dim: int
+
+    def init_state(self, memory: Memory) -> DecoderState:
+        """Return the state before the first target piece."""
+        raise NotImplementedError
+
+    def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
+        """Decode the next T positions, given the embedded pieces (B,T,E) that stand before them."""
+        raise NotImplementedError

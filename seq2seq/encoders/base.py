@@ -1,0 +1,47 @@
+"""What an encoder is, and what it gives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Memory(NamedTuple):
+    """The encoder's output.
+
+    Attributes:
+        states: (B,S,M).
+        padding: (B,S), True where a token is; None where nothing is padded.
+        summary: (B,M), one vector a sentence, from which a recurrent decoder can start.
+    """
+
+    states: Tensor
+    padding: Tensor | None
+    summary: Tensor
+
+
+class Encoder(nn.Module):
+    """Turns embedded source pieces into a :class:`Memory`.
+
+    Attributes:
+        output_dim: M.
+    """
+
+    output_dim: int
+
+    def forward(self, embedded: Tensor, padding: Tensor | None, lengths: Tensor) -> Memory:
+        """Encode.
+
+        Args:
+            embedded: (B,S,E).
+            padding: (B,S), True where a token is; None where nothing is padded.
+            lengths: (B), the number of tokens of each sentence.
+        """
+        raise NotImplementedError
+
+
+def padding_mask(lengths: Tensor, width: int) -> Tensor:
+    """(B) lengths -> (B,width), True where a token is."""
+    return torch.arange(width, device=lengths.device)[None, :] < lengths[:, None]

@@ -1,0 +1,1 @@
+"""Scores, analyses and the page that shows them."""

@@ -1,0 +1,179 @@
+"""Write an evaluation down: numbers for programs, all translations, a note for a terminal and a page to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seq2seq.errors import DataError, UserError
+from seq2seq.evaluation.analysis import LengthBucket, length_buckets, length_unit
+from seq2seq.evaluation.charts import visible
+from seq2seq.evaluation.page import page, selection
+from seq2seq.evaluation.results import Evaluation, Habits, HeatMap, Sentence, habits
+
+__all__ = ["Evaluation", "Habits", "HeatMap", "Sentence", "scores_json", "summary_lines", "write_report"]
+
+_LONGEST_LINE = 300  # characters of a sentence in report.md
+_EXAMPLES = 5
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """Return one line for each score, for a terminal: ``BLEU 36.4 ± 1.2  nrefs:1|case:mixed|...``."""
+    width = max((len(score.name) for score in evaluation.scores.values()), default=0)
+    lines = []
+    for score in evaluation.scores.values():
+        interval = "" if score.confidence is None else f" ± {score.confidence:.1f}"
+        lines.append(f"{score.name:<{width}} {score.score:5.1f}{interval}  {score.signature}")
+    return lines
+
+
+def scores_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the numbers of an evaluation as plain values for ``scores.json``.
+
+    One group for each score (``score``, ``signature``, ``confidence``), then ``seconds``, ``sentences_per_second``,
+    ``sentences`` (their number), ``split``, the two languages, and the shares of :class:`Habits`. Numbers are not
+    rounded; what could not be measured is None.
+    """
+    found = habits(evaluation)
+    scores = {
+        key: {"score": score.score, "signature": score.signature, "confidence": score.confidence}
+        for key, score in evaluation.scores.items()
+    }
+    return {
+        **scores,
+        "seconds": evaluation.seconds,
+        "sentences_per_second": evaluation.sentences_per_second,
+        "sentences": len(evaluation.sentences),
+        "split": evaluation.split,
+        "source_language": evaluation.source_language,
+        "target_language": evaluation.target_language,
+        "length_ratio": found.length_ratio,
+        "repeated_share": found.repeated,
+        "repeated_share_of_references": found.repeated_in_references,
+        "copied_share": found.copied,
+    }
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> Path:
+    """Write ``scores.json``, ``translations.jsonl``, ``report.md`` and ``report.html`` into ``folder``.
+
+    Each file appears under its name only when it is complete. ``translations.jsonl`` holds every sentence; the page
+    shows a selection, so that it stays small for any corpus.
+
+    Args:
+        evaluation: what to write.
+        folder: is made where it is missing.
+
+    Returns:
+        the path of ``report.html``.
+
+    Raises:
+        DataError: the evaluation holds no sentences.
+        UserError: the folder cannot be written.
+    """
+    if not evaluation.sentences:
+        raise DataError("there is nothing to report: the evaluation holds no sentences")
+    found = habits(evaluation)
+    buckets = length_buckets(
+        [sentence.source for sentence in evaluation.sentences],
+        [sentence.translation for sentence in evaluation.sentences],
+        [sentence.reference for sentence in evaluation.sentences],
+        source_language=evaluation.source_language,
+        target_language=evaluation.target_language,
+    )
+    scores = json.dumps(scores_json(evaluation), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "scores.json", [scores])
+        _write(folder / "translations.jsonl", map(_json_line, evaluation.sentences))
+        _write(folder / "report.md", [_markdown(evaluation, found, buckets)])
+        _write(folder / "report.html", [page(evaluation, found, buckets)])
+    except OSError as error:
+        raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from error
+    return folder / "report.html"
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    # A lone surrogate cannot be encoded; its escape is what JSON wants, and Markdown and HTML hold none.
+    with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.writelines(parts)
+    os.replace(unfinished, path)
+
+
+def _json_line(sentence: Sentence) -> str:
+    row = {
+        "source": sentence.source,
+        "reference": sentence.reference,
+        "translation": sentence.translation,
+        "chrf": sentence.score if math.isfinite(sentence.score) else None,
+    }
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBucket]) -> str:
+    unit = length_unit(evaluation.source_language)
+    languages = f"{evaluation.source_language} → {evaluation.target_language}"
+    lines = [f"# {_plain(evaluation.title)}", ""]
+    lines += [_plain(f"{languages}, {evaluation.split}: {len(evaluation.sentences):,} sentences."), ""]
+    lines += _table(
+        ["score", "value", "±", "signature"],
+        [
+            [
+                score.name,
+                f"{score.score:.2f}",
+                "–" if score.confidence is None else f"{score.confidence:.2f}",
+                score.signature,
+            ]
+            for score in evaluation.scores.values()
+        ],
+    )
+    lines += [f"## Scores by source length in {unit}", ""]
+    lines += _table(
+        [unit, "sentences", "BLEU", "chrF2"],
+        [[bucket.label, f"{bucket.sentences:,}", f"{bucket.bleu:.1f}", f"{bucket.chrf:.1f}"] for bucket in buckets],
+    )
+    ratio = "–" if found.length_ratio is None else f"{found.length_ratio:.3f}"
+    lines += ["## Habits", ""]
+    lines += _table(
+        ["what", "translations", "references"],
+        [
+            ["length, to the references", ratio, "1"],
+            ["repeated 4-grams", f"{found.repeated:.2%}", f"{found.repeated_in_references:.2%}"],
+            ["copied lines", f"{found.copied:.2%}", "–"],
+        ],
+    )
+    for name, indices in selection(evaluation.sentences):
+        lines += [f"## {name}", ""]
+        rows = [
+            [
+                str(i + 1),
+                f"{s.score:.1f}",
+                s.source[:_LONGEST_LINE],
+                s.reference[:_LONGEST_LINE],
+                s.translation[:_LONGEST_LINE],
+            ]
+            for i in indices[:_EXAMPLES]
+            for s in [evaluation.sentences[i]]
+        ]
+        lines += _table(["line", "chrF2", "source", "reference", "translation"], rows)
+    if evaluation.facts:
+        lines += ["## Facts", ""]
+        lines += _table(["", ""], [[name, fact] for name, fact in evaluation.facts.items()])
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    body = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
+    return ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *body, ""]
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, links, images or HTML come out of a corpus."""
+    harmless = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", harmless)

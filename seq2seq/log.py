@@ -1,0 +1,95 @@
+"""What a run writes while it goes: a JSONL log, TensorBoard curves and words on the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+LOG_FILE = "log.jsonl"
+
+
+def duration(seconds: float) -> str:
+    """Return ``1:02:03`` or ``2:03``."""
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's log; a last row torn by a crash is left out."""
+    rows = []
+    path = run / LOG_FILE
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class RunLog:
+    """Writes every measurement to ``log.jsonl`` and TensorBoard, and shows a bar or plain lines.
+
+    A terminal gets a bar; a file or a pipe gets one line for each measurement, because bars make logs unreadable.
+
+    Args:
+        run: the run folder.
+        step: updates done before this process; rows that a killed process wrote after that are dropped.
+    """
+
+    def __init__(self, run: Path, step: int) -> None:
+        # torch's writer alone takes half a second to import, which only training should pay.
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [row for row in read_log(run) if row.get("step", 0) <= step]
+        path = run / LOG_FILE
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8")
+        purge = {"purge_step": step + 1} if step else {}
+        self.board = SummaryWriter(str(run / "tensorboard"), **purge)  # type: ignore[no-untyped-call]
+        self.console = Console(highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), console=self.console
+        )
+        self.task: TaskID | None = None
+        if self.console.is_terminal:
+            self.task = self.bar.add_task("training", total=1.0, words="")
+
+    def __enter__(self) -> RunLog:
+        if self.task is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        self.file.close()
+        self.board.close()  # type: ignore[no-untyped-call]
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row of measurements; ``step`` says which update it belongs to."""
+        self.file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
+        self.file.flush()
+        for name, value in row.items():
+            if name != "step" and isinstance(value, (int, float)):
+                self.board.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
+
+    def say(self, words: str) -> None:
+        """Print a line; text from a corpus is shown as it is, never read as markup."""
+        self.console.print(escape(words), soft_wrap=True)
+
+    def progress(self, fraction: float, words: str) -> None:
+        """Show how far the run is: on a terminal in the bar, else as a line."""
+        if self.task is None:
+            self.say(words)
+        else:
+            self.bar.update(self.task, completed=fraction, words=words)

@@ -1,0 +1,164 @@
+"""The whole model: embeddings, encoder, decoder and the projection to the vocabulary."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seq2seq.attention.core import Attention
+from seq2seq.config import Component
+from seq2seq.data.batching import Batch
+from seq2seq.data.tokenizer import PAD
+from seq2seq.decoders.base import Decoder, DecoderState
+from seq2seq.encoders.base import Encoder, Memory, padding_mask
+from seq2seq.errors import ConfigError
+from seq2seq.layers import ModelConfig, dropout
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The part of a configuration that decides what a model is; a checkpoint is rebuilt from it alone.
+
+    Attributes:
+        model: shared sizes.
+        encoder: the encoder.
+        attention: attention of the decoder to the source.
+        self_attention: attention inside Transformer stacks.
+        decoder: the decoder.
+    """
+
+    model: ModelConfig
+    encoder: Component[Encoder]
+    attention: Component[Attention]
+    self_attention: Component[Attention]
+    decoder: Component[Decoder]
+
+    def build(self, source_vocabulary: int, target_vocabulary: int) -> Seq2SeqModel:
+        """Build the model, freshly initialised from torch's current seed.
+
+        Raises:
+            ConfigError: the parts do not fit together; the message names the key to change.
+        """
+        width = self.model.dim
+        embedding = self.model.embedding_dim or width
+        encoder = self.encoder(embedding, width, self.self_attention)
+        decoder = self.decoder(embedding, width, encoder.output_dim, self.attention, self.self_attention)
+        model = Seq2SeqModel(encoder, decoder, self.model, source_vocabulary, target_vocabulary)
+        initialise(model)
+        return model
+
+
+class StepOutput(NamedTuple):
+    """Logits (B,T,V), the next decoder state and, where asked for, attention weights, one (B,H,T,S) a layer."""
+
+    logits: Tensor
+    state: DecoderState
+    weights: tuple[Tensor, ...]
+
+
+class Seq2SeqModel(nn.Module):
+    """Encoder, decoder and everything with a vocabulary's size.
+
+    Args:
+        encoder: turns embedded source pieces (B,S,E) into a memory.
+        decoder: turns embedded target pieces (B,T,E) into hidden vectors (B,T,D).
+        config: shared sizes and tying.
+        source_vocabulary: source pieces.
+        target_vocabulary: V.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, config: ModelConfig, source_vocabulary: int, target_vocabulary: int
+    ) -> None:
+        super().__init__()
+        width = config.embedding_dim or config.dim
+        if config.tie_embeddings == "all" and source_vocabulary != target_vocabulary:
+            raise ConfigError(
+                "`model.tie_embeddings` must be 'target' or 'none' where source and target have vocabularies of their "
+                f"own ({source_vocabulary} and {target_vocabulary} pieces), but is 'all' instead; "
+                "or set `tokenizer.joint: true`"
+            )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.dropout = config.dropout
+        self.scale = math.sqrt(width)
+        self.target_embedding = nn.Embedding(target_vocabulary, width)
+        self.source_embedding = (
+            self.target_embedding if config.tie_embeddings == "all" else nn.Embedding(source_vocabulary, width)
+        )
+        self.narrow = (
+            nn.Identity() if decoder.output_dim == width else nn.Linear(decoder.output_dim, width, bias=False)
+        )
+        self.output = nn.Linear(width, target_vocabulary)
+        if config.tie_embeddings != "none":
+            self.output.weight = self.target_embedding.weight
+
+    def encode(self, batch: Batch) -> Memory:
+        """Encode the source side of a batch."""
+        padding = padding_mask(batch.source_lengths, batch.source.shape[1]) if batch.source_padded else None
+        embedded = self._embed(self.source_embedding, batch.source)
+        return self.encoder(embedded, padding, batch.source_lengths)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the decoder's state before the first target piece."""
+        return self.decoder.init_state(memory)
+
+    def decode(self, tokens: Tensor, state: DecoderState, *, need_weights: bool = False) -> StepOutput:
+        """Read target ids (B,T) and give the logits (B,T,V) of the pieces that follow each of them."""
+        output = self.decoder(self._embed(self.target_embedding, tokens), state, need_weights=need_weights)
+        return StepOutput(self.output(self.narrow(output.hidden)), output.state, output.weights)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the vectors (B,T,E) that stand before the output projection, for a batch with a target.
+
+        The projection itself is left to the objective, which never keeps all (B,T,V) logits.
+        """
+        assert batch.target is not None
+        state = self.start(self.encode(batch))
+        output = self.decoder(self._embed(self.target_embedding, batch.target[:, :-1]), state)
+        return self.narrow(output.hidden)
+
+    def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
+        return dropout(embedding(ids) * self.scale, self.dropout, self.training)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers, each tied matrix counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def initialise(model: Seq2SeqModel) -> None:
+    """Initialise every matrix.
+
+    Embeddings are normal with deviation E^-1/2, so that scaled by E^1/2 they have unit size and as output weights
+    they give small logits. Other maps are Glorot-uniform (Glorot & Bengio 2010). Gates that forget start open
+    (Jozefowicz et al. 2015).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LSTM):
+            for name, parameter in module.named_parameters():
+                if name.startswith("bias"):
+                    nn.init.zeros_(parameter)
+                    if name.startswith("bias_ih"):
+                        quarter = parameter.numel() // 4
+                        nn.init.ones_(parameter.data[quarter : 2 * quarter])
+    for embedding in {model.source_embedding, model.target_embedding}:
+        nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+        with torch.no_grad():
+            embedding.weight[PAD] = 0.0
+    if model.output.weight is not model.target_embedding.weight:
+        nn.init.normal_(model.output.weight, std=model.output.in_features**-0.5)
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Natural logarithms of the probabilities, in single precision whatever the logits are in."""
+    return F.log_softmax(logits.float(), dim=-1)

@@ -1,0 +1,128 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.config import Probability
+from seq2seq.data.batching import Batch
+from seq2seq.data.tokenizer import PAD
+from seq2seq.model import Seq2SeqModel
+
+# Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
+CHUNK_ROWS = 1024
+
+
+class LossSums(NamedTuple):
+    """Sums over a batch's target tokens, in nats; divide by ``Batch.target_tokens``.
+
+    Attributes:
+        total: what is minimised, with gradients.
+        nll: plain negative log-likelihood, without.
+    """
+
+    total: Tensor
+    nll: Tensor
+
+
+class Objective(nn.Module):
+    """Turns a model and a batch into sums of losses."""
+
+    def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        """Return the sums over the batch's target tokens."""
+        raise NotImplementedError
+
+
+class CrossEntropy(Objective):
+    """Label-smoothed cross-entropy (Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4).
+
+    The target has probability ``1 - e``, and ``e`` is spread evenly over the whole vocabulary.
+
+    Args:
+        label_smoothing: e.
+    """
+
+    def __init__(self, *, label_smoothing: Probability) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        """See :meth:`Objective.forward`."""
+        assert batch.target is not None
+        hidden = model(batch).flatten(0, 1)
+        targets = batch.target[:, 1:].reshape(-1)
+        rows = torch.nonzero(targets != PAD).squeeze(-1)
+        smoothing = self.label_smoothing if self.training else 0.0
+        total, nll = linear_cross_entropy(
+            hidden.index_select(0, rows), model.output.weight, model.output.bias, targets[rows], smoothing
+        )
+        return LossSums(total, nll)
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Project to the vocabulary and sum the smoothed cross-entropy, without ever holding all N x V logits.
+
+    Gradients are computed chunk by chunk while the logits are at hand, so the backward pass only scales them.
+
+    Args:
+        hidden: (N,E).
+        weight: (V,E).
+        bias: (V).
+        targets: (N), ids.
+        smoothing: probability spread evenly over the vocabulary.
+
+    Returns:
+        the smoothed sum, with gradients, and the plain sum of negative log-likelihoods, without.
+    """
+    sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    return sums
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        vocabulary = weight.shape[0]
+        needed = any(ctx.needs_input_grad)
+        matrix = weight.to(precision)
+        total = hidden.new_zeros((), dtype=torch.float32)
+        nll = torch.zeros_like(total)
+        grad_hidden = torch.empty_like(hidden) if needed else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needed else None
+        with torch.autocast(device, enabled=False):
+            for start in range(0, hidden.shape[0], CHUNK_ROWS):
+                part = hidden[start : start + CHUNK_ROWS].to(precision)
+                gold = targets[start : start + CHUNK_ROWS].unsqueeze(1)
+                logits = (part @ matrix.T).float() + bias
+                normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
+                chunk_nll = (normaliser - logits.gather(1, gold)).sum()
+                nll += chunk_nll
+                total += (1 - smoothing) * chunk_nll
+                if smoothing:
+                    total += smoothing * (normaliser.sum() - logits.sum() / vocabulary)
+                if grad_hidden is None or grad_weight is None or grad_bias is None:
+                    continue
+                # d loss / d logits = softmax - smoothed target
+                slope = logits.sub_(normaliser).exp_().sub_(smoothing / vocabulary)
+                slope.scatter_add_(1, gold, slope.new_full(gold.shape, smoothing - 1))
+                grad_bias += slope.sum(0)
+                low = slope.to(precision)
+                grad_hidden[start : start + CHUNK_ROWS] = low @ matrix
+                grad_weight += low.T @ part
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(nll)
+        return total, nll
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        return grad_hidden * grad_total, grad_weight * grad_total, grad_bias * grad_total, None, None

@@ -1,0 +1,104 @@
+"""Where and how the arithmetic runs: device, precision, seeds."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq.errors import ConfigError
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+# bfloat16 has to be this much faster in the probe to be chosen on a CPU: casts cost something too.
+WORTHWHILE_SPEEDUP = 1.5
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """Return the device to use; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: a GPU is asked for and torch sees none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "`trainer.device` must be a device this machine has, but is 'cuda' instead and torch sees no GPU; "
+            "use trainer.device=auto or cpu"
+        )
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """Return what matrix products are computed in; ``auto`` takes bfloat16 where it pays.
+
+    On a CPU that is found out by a probe of some milliseconds, because only some processors multiply bfloat16 faster.
+
+    Raises:
+        ConfigError: bfloat16 is asked for on a GPU that lacks it.
+    """
+    if name == "fp32":
+        return torch.float32
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported():
+            return torch.bfloat16
+        if name == "bf16":
+            raise ConfigError(
+                "`trainer.precision` must be fp32 on this GPU, which lacks bfloat16, but is 'bf16' instead"
+            )
+        return torch.float32
+    if name == "bf16" or matmul_seconds(torch.float32) > WORTHWHILE_SPEEDUP * matmul_seconds(torch.bfloat16):
+        return torch.bfloat16
+    return torch.float32
+
+
+def matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 5) -> float:
+    """Return the least seconds that a (2 size x size) @ (size x size) product took on the CPU."""
+    left, right = torch.ones(2 * size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Compute matrix products in ``precision`` inside a ``with`` block; weights stay in single precision."""
+    if precision == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=precision)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's generators, which dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """Go on from what :func:`random_state` returned."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device in words, for logs and reports."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,381 @@
+"""The training loop, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from seq2seq import checkpoint
+from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from seq2seq.data.batching import Batch, Position, TrainingBatches
+from seq2seq.errors import ConfigError, UserError
+from seq2seq.log import RunLog, duration
+from seq2seq.model import Seq2SeqModel
+from seq2seq.objectives import Objective
+from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
+from seq2seq.runtime import DeviceName, Precision, autocast, random_state, restore_random_state
+
+MOST_BAD_STEPS = 20
+"""Updates in a row with a gradient that is not finite, before the run gives up."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long, how large and how often.
+
+    Attributes:
+        max_steps: updates after which training ends; null for no such limit.
+        max_epochs: passes over the corpus after which it ends; null for no such limit.
+        max_time: time after which it ends, such as ``15m``, validation included; null for no such limit.
+        max_tokens: padded tokens in a batch, on the longer side.
+        length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
+        accumulate: batches whose gradients are summed for one update.
+        clip_norm: largest norm of the gradient.
+        ema_decay: decay of the exponential average of weights; 0 for none.
+        device: where to compute.
+        precision: of matrix products; ``auto`` takes bf16 where it pays.
+        log_every: updates between measurements.
+        validate_every: updates between validations.
+        validation_sentences: sentences translated at each validation; 0 for the loss alone.
+        validation_beam: beam of those translations.
+        checkpoint_every: updates between checkpoints.
+        keep_last: newest checkpoints kept, beside the best.
+        best_metric: what makes a checkpoint the best.
+        patience: validations without a better one after which training ends; null for never.
+        samples: translations shown at each validation.
+    """
+
+    max_steps: PositiveInt | None
+    max_epochs: PositiveInt | None
+    max_time: Duration | None
+    max_tokens: PositiveInt
+    length_multiple: PositiveInt
+    accumulate: PositiveInt
+    clip_norm: PositiveFloat
+    ema_decay: Probability
+    device: DeviceName
+    precision: Precision
+    log_every: PositiveInt
+    validate_every: PositiveInt
+    validation_sentences: NonNegativeInt
+    validation_beam: PositiveInt
+    checkpoint_every: PositiveInt
+    keep_last: PositiveInt
+    best_metric: Literal["bleu", "loss"]
+    patience: PositiveInt | None
+    samples: NonNegativeInt
+
+    def __post_init__(self) -> None:
+        if self.max_steps is None and self.max_epochs is None and self.max_time is None:
+            raise ConfigError("`max_steps`, `max_epochs` or `max_time` must be set, or training would never end")
+        if self.best_metric == "bleu" and self.validation_sentences == 0:
+            raise ConfigError("`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu'")
+
+
+@dataclass
+class State:
+    """Where a run is.
+
+    Attributes:
+        step: updates done.
+        position: place in the data.
+        seconds: time spent training, over all processes of the run.
+        best: best validation value so far, larger being better; None before the first.
+        stale: validations since then.
+        skipped: updates left out because a gradient was not finite.
+    """
+
+    step: int = 0
+    position: Position = field(default_factory=Position)
+    seconds: float = 0.0
+    best: float | None = None
+    stale: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The result of one validation: loss in nats a piece, BLEU where sentences were translated, and samples."""
+
+    loss: float
+    bleu: float | None
+    samples: tuple[tuple[str, str, str], ...]
+
+
+class Window:
+    """Sums between two measurements. Losses stay on the device until they are read."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.nll: Tensor | float = 0.0
+        self.target_tokens = 0
+        self.source_tokens = 0
+        self.places = 0
+
+    def add(self, batch: Batch, nll: Tensor) -> None:
+        """Count one batch."""
+        assert batch.target is not None
+        self.nll = self.nll + nll.detach()
+        self.target_tokens += batch.target_tokens
+        self.source_tokens += batch.source_tokens
+        self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+
+    def measurements(self) -> dict[str, float]:
+        """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
+        seconds = time.perf_counter() - self.start
+        tokens = self.source_tokens + self.target_tokens
+        return {
+            "train_loss": float(self.nll) / max(1, self.target_tokens),
+            "tokens_per_second": self.target_tokens / seconds,
+            "source_tokens_per_second": self.source_tokens / seconds,
+            "padding": 1 - tokens / max(1, self.places),
+        }
+
+
+class Trainer:
+    """Steps a model until a limit is reached; what it writes lets the next process go on from there.
+
+    Args:
+        model: the model, on its device.
+        objective: what is minimised.
+        optimizer: updates the model.
+        schedule: factor of the learning rate.
+        batches: the training data.
+        validate: measures the model as it is.
+        snapshot: makes a checkpoint's contents from metrics, training tensors and training values.
+        config: see :class:`TrainerConfig`.
+        precision: of matrix products, already chosen.
+        run: the run folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Seq2SeqModel,
+        objective: Objective,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        batches: TrainingBatches,
+        validate: Callable[[], Validation],
+        snapshot: Callable[[dict[str, Any], dict[str, Tensor], dict[str, Any]], checkpoint.Snapshot],
+        config: TrainerConfig,
+        precision: torch.dtype,
+        run: Path,
+    ) -> None:
+        self.model, self.objective, self.optimizer, self.schedule = model, objective, optimizer, schedule
+        self.batches, self.validate, self.snapshot = batches, validate, snapshot
+        self.config, self.precision, self.run = config, precision, run
+        self.device = next(model.parameters()).device
+        self.average = ExponentialAverage(model.parameters(), config.ema_decay) if config.ema_decay else None
+        self.state = State()
+        self.metrics: dict[str, Any] = {}
+        self.stopped_by: signal.Signals | None = None
+        self.bad_steps = 0
+        if schedule.needs_end and config.max_steps is None and config.max_time is None and config.max_epochs is None:
+            raise ConfigError("`trainer.max_steps` or `trainer.max_time` must be set for this schedule")
+
+    def train(self) -> State:
+        """Train until a limit, the end of patience or a signal.
+
+        Raises:
+            UserError: the gradient stayed non-finite.
+            CheckpointError: a checkpoint cannot be written.
+        """
+        config, state = self.config, self.state
+        before = state.seconds
+        start = time.perf_counter()
+        stream = self.batches.start(state.position)
+        self.model.train()
+        self.objective.train()
+        with RunLog(self.run, state.step) as log, self._signals():
+            window = Window()
+            validated = saved = state.step
+            while self._progress().fraction < 1.0 and self.stopped_by is None and not self._out_of_patience():
+                self._update(stream, window)
+                state.seconds = before + time.perf_counter() - start
+                if state.step % config.log_every == 0:
+                    self._report(log, window)
+                    window = Window()
+                if state.step % config.validate_every == 0:
+                    self._validate(log)
+                    validated = state.step
+                    window = Window()
+                if state.step % config.checkpoint_every == 0 or validated == state.step:
+                    self._save(is_best=validated == state.step and state.stale == 0)
+                    saved = state.step
+                state.seconds = before + time.perf_counter() - start
+            if self.stopped_by is None and validated < state.step:
+                self._validate(log)
+                validated = state.step
+            if saved < state.step or validated == state.step != saved:
+                self._save(is_best=validated == state.step and state.stale == 0)
+            if self.stopped_by is not None:
+                log.say(f"stopped by {self.stopped_by.name} at step {state.step}; the same command goes on from here")
+        return state
+
+    def _update(self, stream: Iterator[tuple[Batch, Position]], window: Window) -> None:
+        """Do one update from ``accumulate`` batches, normalised by all their target tokens together."""
+        batches = [next(stream) for _ in range(self.config.accumulate)]
+        tokens = sum(batch.target_tokens for batch, _ in batches)
+        factor = self.schedule.factor(self._progress())
+        for batch, _ in batches:
+            with autocast(self.device, self.precision):
+                sums = self.objective(self.model, batch.to(self.device))
+            (sums.total / tokens).backward()
+            window.add(batch, sums.nll)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if math.isfinite(norm):
+            self.optimizer.step(factor)
+            self.bad_steps = 0
+            if self.average is not None:
+                self.average.update(self.state.step)
+        else:
+            self._skip()
+        self.optimizer.zero_grad()
+        self.state.step += 1
+        self.state.position = batches[-1][1]
+
+    def _skip(self) -> None:
+        """Leave out an update whose gradient is not finite; give up after many in a row."""
+        self.state.skipped += 1
+        self.bad_steps += 1
+        if self.bad_steps >= MOST_BAD_STEPS:
+            raise UserError(
+                f"the gradient was not finite in {self.bad_steps} updates in a row, up to step {self.state.step}; "
+                f"lower `optimizer.learning_rate` (now {self.optimizer.learning_rate:g}) or `trainer.clip_norm`, "
+                "or use trainer.precision=fp32"
+            )
+
+    def _progress(self) -> Progress:
+        """Return how far the run is: the furthest of its limits counts."""
+        config, state = self.config, self.state
+        shares = [0.0]
+        if config.max_steps:
+            shares.append(state.step / config.max_steps)
+        if config.max_time:
+            shares.append(state.seconds / config.max_time)
+        if config.max_epochs:
+            shares.append(state.position.epoch / config.max_epochs)
+        return Progress(state.step, min(1.0, max(shares)))
+
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.state.stale >= self.config.patience
+
+    def _report(self, log: RunLog, window: Window) -> None:
+        """Write and show what was measured since the last report."""
+        state, fraction = self.state, self._progress().fraction
+        measured = window.measurements()
+        left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
+        log.write(
+            {
+                "step": state.step,
+                "epoch": state.position.epoch,
+                "seconds": round(state.seconds, 2),
+                **measured,
+                "learning_rate": self.optimizer.learning_rate,
+                "skipped": state.skipped,
+            }
+        )
+        log.progress(
+            fraction,
+            f"step {state.step}  epoch {state.position.epoch + 1}  loss {measured['train_loss']:.3f}  "
+            f"{measured['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
+            f"left {duration(left)}",
+        )
+
+    def _validate(self, log: RunLog) -> None:
+        """Measure the averaged weights, remember whether they are the best, and show some translations."""
+        state = self.state
+        if self.average is None:
+            found = self.validate()
+        else:
+            with self.average.applied():
+                found = self.validate()
+        self.model.train()
+        value = -found.loss if self.config.best_metric == "loss" or found.bleu is None else found.bleu
+        better = state.best is None or value > state.best
+        state.best, state.stale = (value, 0) if better else (state.best, state.stale + 1)
+        row = {"validation_loss": found.loss} | ({} if found.bleu is None else {"validation_bleu": found.bleu})
+        self.metrics = {"step": state.step, **row}
+        log.write({"step": state.step, "seconds": round(state.seconds, 2), **row})
+        words = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
+        log.say(f"validation at step {state.step}: loss {found.loss:.3f}{words}{'  (best)' if better else ''}")
+        for source, reference, translation in found.samples:
+            log.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
+
+    def _save(self, *, is_best: bool) -> None:
+        """Write a checkpoint; ``last`` leads to it, and ``best`` too where it is the best."""
+        checkpoints = self.run / "checkpoints"
+        tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
+        tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
+        if self.average is None:
+            snapshot = self.snapshot(self.metrics, tensors, asdict(self.state))
+        else:
+            # The averaged weights are the model; the raw ones are what training goes on from.
+            tensors |= {f"raw.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
+            with self.average.applied():
+                snapshot = self.snapshot(self.metrics, tensors, asdict(self.state))
+        folder = checkpoint.save(snapshot, checkpoints, self.state.step)
+        checkpoint.point(checkpoints, "last", folder)
+        if is_best or not (checkpoints / "best").exists():
+            checkpoint.point(checkpoints, "best", folder)
+        checkpoint.prune(checkpoints, self.config.keep_last)
+
+    def resume(self, snapshot: checkpoint.Snapshot) -> None:
+        """Go on from a checkpoint whose weights are already in the model."""
+        tensors = snapshot.training_tensors
+        if self.average is not None:
+            with torch.no_grad():
+                for (name, parameter), average in zip(
+                    self.model.named_parameters(), self.average.averages, strict=True
+                ):
+                    average.copy_(parameter)
+                    parameter.copy_(tensors[f"raw.{name}"])
+        self.optimizer.load_state(part(tensors, "optimizer."))
+        restore_random_state(part(tensors, "random."), self.device)
+        values = dict(snapshot.training)
+        self.state = State(**{**values, "position": Position(**values["position"])})
+        self.metrics = dict(snapshot.metrics)
+
+    def _signals(self) -> SignalHandling:
+        return SignalHandling(self._stop)
+
+    def _stop(self, number: int) -> None:
+        self.stopped_by = signal.Signals(number)
+
+
+class SignalHandling:
+    """Turns the first SIGTERM, SIGINT or SIGUSR1 into a wish to stop; a second one acts as it always does."""
+
+    def __init__(self, stop: Callable[[int], None]) -> None:
+        self.stop = stop
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            self.before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _handle(self, number: int, _: object) -> None:
+        self._restore()
+        self.stop(number)
+
+    def _restore(self) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before.clear()
+
+
+def part(tensors: dict[str, Tensor] | Any, prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name begins with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

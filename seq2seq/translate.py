@@ -1,0 +1,157 @@
+"""Text in, text out: exactly one line for each line, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from seq2seq import checkpoint
+from seq2seq.config import parse
+from seq2seq.data.batching import batches_in_order, make_batch, pack
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.errors import CheckpointError
+from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.runtime import DeviceName, choose_device
+from seq2seq.search import Hypothesis, SearchConfig, search
+
+TRUSTED = "seq2seq."
+"""The only package whose classes a checkpoint may name, unless its user lists more."""
+
+BUFFERED_LINES = 2048
+"""Lines read ahead while streaming: enough to fill batches of like length."""
+
+
+class Translation(NamedTuple):
+    """A translated line and its length-normalised log-probability (nats a piece); 0 for an empty line."""
+
+    text: str
+    score: float
+
+
+class Translator:
+    """A model with its tokenizers, ready to translate.
+
+    Args:
+        model: the model; put into evaluation mode while translating.
+        source_tokenizer: splits the source.
+        target_tokenizer: joins the target.
+        warn: gets a line for each input that had to be cut.
+    """
+
+    def __init__(
+        self,
+        model: Seq2SeqModel,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        self.model = model
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer
+        self.warn = warn
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: DeviceName = "auto",
+        allow_code: Sequence[str] = (),
+        warn: Callable[[str], None] = print,
+    ) -> Translator:
+        """Load a checkpoint, or the best one of a run folder.
+
+        Args:
+            path: checkpoint or run folder.
+            device: where to compute.
+            allow_code: further packages whose classes the checkpoint's configuration may name.
+            warn: see the class.
+
+        Raises:
+            CheckpointError: there is no usable checkpoint.
+            ConfigError: its configuration names foreign code or does not fit.
+        """
+        return cls.restore(checkpoint.load(checkpoint.locate(Path(path))), device, allow_code, warn)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: checkpoint.Snapshot,
+        device: DeviceName = "auto",
+        allow_code: Sequence[str] = (),
+        warn: Callable[[str], None] = print,
+    ) -> Translator:
+        """Rebuild from a snapshot that is already read."""
+        settings = snapshot.config["settings"]
+        parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
+        architecture = parse(Architecture, parts, allowed=(TRUSTED, *allow_code))
+        models = snapshot.tokenizers
+        both = "tokenizer.model" in models
+        source = Tokenizer(models["tokenizer.model" if both else "source.model"])
+        target = source if both else Tokenizer(models["target.model"])
+        model = architecture.build(source.vocab_size, target.vocab_size)
+        load_weights(model, snapshot)
+        return cls(model.to(choose_device(device)), source, target, warn)
+
+    def translate(self, lines: Sequence[str], config: SearchConfig) -> list[str]:
+        """Translate lines; an empty line gives an empty line."""
+        return [best[0].text for best in self.hypotheses(lines, config)]
+
+    def stream(self, lines: Iterable[str], config: SearchConfig) -> Iterator[str]:
+        """Translate lines as they come, some thousand at a time, in bounded memory."""
+        pending = iter(lines)
+        while chunk := list(islice(pending, BUFFERED_LINES)):
+            yield from self.translate(chunk, config)
+
+    def hypotheses(self, lines: Sequence[str], config: SearchConfig) -> list[list[Translation]]:
+        """Translate lines and return the ``n_best`` translations of each, best first."""
+        sources = self.source_tokenizer.encode([line.strip() for line in lines])
+        for number, ids in enumerate(sources):
+            if len(ids) > config.max_source_length:
+                self.warn(
+                    f"line {number + 1} has {len(ids)} pieces and is cut after {config.max_source_length}, "
+                    "the value of search.max_source_length"
+                )
+                del ids[config.max_source_length :]
+        rows = [row for row, ids in enumerate(sources) if ids]
+        filled = pack([sources[row] for row in rows])
+        results: list[list[Translation]] = [[Translation("", 0.0)] for _ in lines]
+        device = next(self.model.parameters()).device
+        was_training = self.model.training
+        self.model.eval()
+        for part in batches_in_order(filled.lengths + 1, max(1, config.max_tokens // config.beam_size)):
+            found = search(self.model, make_batch(filled, None, part).to(device), config)
+            for place, hypotheses in zip(part, found, strict=True):
+                results[rows[place]] = self._texts(hypotheses)
+        self.model.train(was_training)
+        return results
+
+    def _texts(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
+        texts = self.target_tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
+        return [Translation(text, found.score) for text, found in zip(texts, hypotheses, strict=True)]
+
+
+def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
+    """Copy a snapshot's weights into a model.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    own = dict(model.named_parameters())
+    if own.keys() != snapshot.weights.keys():
+        differing = sorted(own.keys() ^ snapshot.weights.keys())
+        raise CheckpointError(
+            f"the checkpoint's weights do not fit its configuration: they differ in {differing[:5]}"
+        )
+    for name, parameter in own.items():
+        if parameter.shape != snapshot.weights[name].shape:
+            found = tuple(snapshot.weights[name].shape)
+            raise CheckpointError(
+                f"the checkpoint's {name} must be of shape {tuple(parameter.shape)}, but is {found}"
+            )
+        with torch.no_grad():
+            parameter.copy_(snapshot.weights[name])
