@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention, AttentionOutput, KeyValue, Rotation
 from seq2seq.config import PositiveInt, Probability
+from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
 
 Norm = Literal["layer", "rms"]
@@ -235,8 +236,3 @@ def rotate(vectors: Tensor, offset: int) -> Tensor:
     sine, cosine = table.chunk(2, dim=-1)
     first, second = vectors.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
-
-
-def dropout(hidden: Tensor, probability: float, training: bool) -> Tensor:
-    """Drop elements and scale up the rest: Srivastava et al. 2014."""
-    return F.dropout(hidden, probability, training) if training and probability > 0 else hidden

@@ -15,9 +15,10 @@ from seq2seq.config import Component
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.decoders.base import Decoder, DecoderState
+from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory, padding_mask
 from seq2seq.errors import ConfigError
-from seq2seq.layers import ModelConfig, dropout
+from seq2seq.layers import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Seq2SeqModel(nn.Module):
         width = config.embedding_dim or config.dim
         if config.tie_embeddings == "all" and source_vocabulary != target_vocabulary:
             raise ConfigError(
-                "`model.tie_embeddings` must be 'target' or 'none' where source and target have vocabularies of their "
-                f"own ({source_vocabulary} and {target_vocabulary} pieces), but is 'all' instead; "
+                "`model.tie_embeddings` must be 'target' or 'none' where source and target have vocabularies of "
+                f"their own ({source_vocabulary} and {target_vocabulary} pieces), but is 'all' instead; "
                 "or set `tokenizer.joint: true`"
             )
         self.encoder = encoder

@@ -13,7 +13,7 @@ from seq2seq.data.tokenizer import PAD
 from seq2seq.model import Seq2SeqModel
 
 # Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
-CHUNK_ROWS = 1024
+CHUNK_ROWS = 256
 
 
 class LossSums(NamedTuple):
@@ -90,34 +90,46 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         device = hidden.device.type
         precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-        vocabulary = weight.shape[0]
+        count, vocabulary = hidden.shape[0], weight.shape[0]
         needed = any(ctx.needs_input_grad)
         matrix = weight.to(precision)
+        # sum of a row's logits = hidden . (sum of weights) + sum of biases
+        all_weights, all_biases = weight.float().sum(0), bias.float().sum()
         total = hidden.new_zeros((), dtype=torch.float32)
         nll = torch.zeros_like(total)
         grad_hidden = torch.empty_like(hidden) if needed else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needed else None
+        # One piece of memory for all chunks: fresh megabytes cost more than the arithmetic done in them.
+        space = hidden.new_empty((min(count, CHUNK_ROWS), vocabulary), dtype=torch.float32)
         with torch.autocast(device, enabled=False):
-            for start in range(0, hidden.shape[0], CHUNK_ROWS):
+            for start in range(0, count, CHUNK_ROWS):
                 part = hidden[start : start + CHUNK_ROWS].to(precision)
                 gold = targets[start : start + CHUNK_ROWS].unsqueeze(1)
-                logits = (part @ matrix.T).float() + bias
-                normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
-                chunk_nll = (normaliser - logits.gather(1, gold)).sum()
+                logits = torch.add(part @ matrix.T, bias, out=space[: len(part)])
+                gold_logits = logits.gather(1, gold)
+                largest = logits.amax(1, keepdim=True)
+                probabilities = torch.softmax(logits, dim=-1, out=space[: len(part)])
+                # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's may not be.
+                normaliser = largest - probabilities.amax(1, keepdim=True).log()
+                chunk_nll = (normaliser - gold_logits).sum()
                 nll += chunk_nll
                 total += (1 - smoothing) * chunk_nll
                 if smoothing:
-                    total += smoothing * (normaliser.sum() - logits.sum() / vocabulary)
+                    mean = ((part.float() @ all_weights).sum() + len(part) * all_biases) / vocabulary
+                    total += smoothing * (normaliser.sum() - mean)
                 if grad_hidden is None or grad_weight is None or grad_bias is None:
                     continue
-                # d loss / d logits = softmax - smoothed target
-                slope = logits.sub_(normaliser).exp_().sub_(smoothing / vocabulary)
-                slope.scatter_add_(1, gold, slope.new_full(gold.shape, smoothing - 1))
+                # d loss / d logits = softmax - (1 - e) onehot - e / V; the last term is added below, in closed form.
+                slope = probabilities.scatter_add_(1, gold, probabilities.new_full(gold.shape, smoothing - 1))
                 grad_bias += slope.sum(0)
                 low = slope.to(precision)
                 grad_hidden[start : start + CHUNK_ROWS] = low @ matrix
                 grad_weight += low.T @ part
+        if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
+            grad_hidden -= (smoothing / vocabulary) * all_weights
+            grad_weight -= (smoothing / vocabulary) * hidden.float().sum(0)
+            grad_bias -= smoothing * count / vocabulary
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.mark_non_differentiable(nll)
         return total, nll

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.scores import Score
 from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
 
 Rotation = Callable[[Tensor, int], Tensor]
@@ -185,4 +186,4 @@ class Attention(nn.Module):
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         weights = torch.softmax(scores, dim=-1)
-        return F.dropout(weights, self.dropout, self.training).to(memory.value.dtype) @ memory.value, weights
+        return dropout(weights, self.dropout, self.training).to(memory.value.dtype) @ memory.value, weights

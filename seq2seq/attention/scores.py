@@ -132,7 +132,7 @@ class Additive(Score):
 
     def compare(self, query: Tensor, key: Tensor) -> Tensor:
         """``v . tanh(query + key)`` for every pair of positions."""
-        batch, heads, steps, width = query.shape
+        batch, heads, _, width = query.shape
         rows = max(1, self.chunk_numbers // (batch * heads * key.shape[2] * width))
         vector = self.vector.to(query.dtype).unsqueeze(1)  # (H,1,e,1)
         chunks = [

@@ -108,7 +108,7 @@ def round_up(length: int, multiple: int) -> int:
 
 
 def cut(widths: Integers, budget: int) -> list[tuple[int, int]]:
-    """Cut sorted sentences into runs [i, j) with ``(j - i) * max(widths[i:j]) <= budget``, each as long as it can be."""
+    """Cut sorted sentences into the longest runs [i, j) with ``(j - i) * max(widths[i:j]) <= budget``."""
     runs = []
     start, count = 0, len(widths)
     while start < count:

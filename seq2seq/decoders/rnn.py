@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from seq2seq.attention.core import Attention
 from seq2seq.config import Component, PositiveInt, Probability
 from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
+from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Memory
-from seq2seq.layers import dropout
 
 
 class RecurrentCache(NamedTuple):

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
 from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory
 from seq2seq.errors import ConfigError
-from seq2seq.layers import dropout
 
 
 def reverse_within_length(states: Tensor, lengths: Tensor) -> Tensor:

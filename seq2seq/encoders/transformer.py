@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
 from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory
 from seq2seq.layers import (
     Activation,
@@ -16,7 +17,6 @@ from seq2seq.layers import (
     PositionEmbedding,
     Positions,
     SelfAttention,
-    dropout,
 )
 
 

@@ -42,7 +42,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         if self.n_best > self.beam_size:
             raise ConfigError(
-                f"`n_best` must be at most `search.beam_size`, which is {self.beam_size}, but is {self.n_best} instead"
+                f"`n_best` must be at most `search.beam_size`, {self.beam_size}, but is {self.n_best} instead"
             )
 
     def limits(self, source_lengths: Tensor) -> Tensor:

@@ -44,12 +44,24 @@ from seq2seq.data.grammar.plans import (
     Subordination,
 )
 from seq2seq.data.grammar.sentences import draw
-from seq2seq.data.grammar.words import Adverb, Case, Frame, Gender, Name, Number, Person, Tense
+from seq2seq.data.grammar.words import (
+    Adverb,
+    Case,
+    Conjunction,
+    Frame,
+    Gender,
+    Name,
+    Number,
+    Person,
+    Preposition,
+    Tense,
+)
+from seq2seq.errors import DataError
 
 NOUNS = {noun.english: noun for noun in lexicon.NOUNS}
 ADJECTIVES = {adjective.english: adjective for adjective in lexicon.ADJECTIVES}
 VERBS = {f"{verb.english} {verb.particle}".strip(): verb for verb in verbs.VERBS}
-I, YOU, HE, SHE, WE, THEY = lexicon.PRONOUNS
+ME, YOU, HIM, HER, US, THEM = lexicon.PRONOUNS
 ANNA, TOM = Name("Anna"), Name("Tom")
 THE, A, BARE = Article.DEFINITE, Article.INDEFINITE, Article.NONE
 YESTERDAY, TODAY = Adverb("yesterday", "gestern"), Adverb("today", "heute")
@@ -64,9 +76,9 @@ def np(determiner: Determiner, words: str, number: Number = SINGULAR, relative: 
     return NounPhrase(determiner, tuple(ADJECTIVES[word] for word in adjectives), NOUNS[noun], number, relative)
 
 
-CALL = Clause(SHE, VERBS["call"], PRESENT, accusative=np(THE, "doctor"))
-SELL = Clause(HE, VERBS["sell"], PRESENT, accusative=np(THE, "old car"))
-SLEEP = Clause(SHE, VERBS["sleep"], PRESENT)
+CALL = Clause(HER, VERBS["call"], PRESENT, accusative=np(THE, "doctor"))
+SELL = Clause(HIM, VERBS["sell"], PRESENT, accusative=np(THE, "old car"))
+SLEEP = Clause(HER, VERBS["sleep"], PRESENT)
 
 
 def because(clause: Clause) -> Subordination:
@@ -168,11 +180,11 @@ def test_german_looks_to_the_next_hour_from_the_half_on(hour: int, minute: int, 
         (Article.MANY, "new key", PLURAL, "viele neue Schlüssel/viele neue Schlüssel/vielen neuen Schlüsseln/"
          "vieler neuer Schlüssel"),
         (Article.ALL, "new car", PLURAL, "alle neuen Autos/alle neuen Autos/allen neuen Autos/aller neuen Autos"),
-        (WE, "expensive lamp", SINGULAR, "unsere teure Lampe/unsere teure Lampe/unserer teuren Lampe/"
+        (US, "expensive lamp", SINGULAR, "unsere teure Lampe/unsere teure Lampe/unserer teuren Lampe/"
          "unserer teuren Lampe"),
-        (WE, "dark garden", SINGULAR, "unser dunkler Garten/unseren dunklen Garten/unserem dunklen Garten/"
+        (US, "dark garden", SINGULAR, "unser dunkler Garten/unseren dunklen Garten/unserem dunklen Garten/"
          "unseres dunklen Gartens"),
-        (SHE, "tired neighbour", PLURAL, "ihre müden Nachbarn/ihre müden Nachbarn/ihren müden Nachbarn/"
+        (HER, "tired neighbour", PLURAL, "ihre müden Nachbarn/ihre müden Nachbarn/ihren müden Nachbarn/"
          "ihrer müden Nachbarn"),
         (3, "old book", PLURAL, "drei alte Bücher/drei alte Bücher/drei alten Büchern/drei alter Bücher"),
         (ANNA, "old house", SINGULAR, "Annas altes Haus/Annas altes Haus/Annas altem Haus/Annas alten Hauses"),
@@ -189,7 +201,7 @@ def test_owners_follow_in_the_genitive_but_names_precede() -> None:
     car = np(np(THE, "old doctor"), "red car")
     assert english.nominal(car) == "the old doctor's red car"
     assert german.nominal(car, Case.ACCUSATIVE) == "das rote Auto des alten Arztes"
-    boys = np(np(I, "boy", PLURAL), "hat", PLURAL)
+    boys = np(np(ME, "boy", PLURAL), "hat", PLURAL)
     assert english.nominal(boys) == "my boys' hats"
     assert german.nominal(boys, Case.DATIVE) == "den Hüten meiner Jungen"
 
@@ -265,9 +277,9 @@ def test_the_finite_verb_is_second_whatever_comes_first() -> None:
 
 
 def test_verbs_of_motion_form_their_perfect_with_sein() -> None:
-    goes = Clause(WE, VERBS["go"], PAST, place=PrepositionalPhrase(lexicon.INTO, np(THE, "house")))
+    goes = Clause(US, VERBS["go"], PAST, place=PrepositionalPhrase(lexicon.INTO, np(THE, "house")))
     check(Statement(goes), "We went into the house.", "Wir sind ins Haus gegangen.")
-    check(Statement(Clause(I, VERBS["get up"], PAST)), "I got up.", "Ich bin aufgestanden.")
+    check(Statement(Clause(ME, VERBS["get up"], PAST)), "I got up.", "Ich bin aufgestanden.")
 
 
 @pytest.mark.parametrize(
@@ -281,8 +293,8 @@ def test_verbs_of_motion_form_their_perfect_with_sein() -> None:
         (lexicon.WITH, "student", "mit dem Studenten"),
     ],
 )  # fmt: skip
-def test_prepositions_govern_a_case_and_contract(preposition: object, words: str, target: str) -> None:
-    phrase = PrepositionalPhrase(preposition, np(THE, words))  # type: ignore[arg-type]
+def test_prepositions_govern_a_case_and_contract(preposition: Preposition, words: str, target: str) -> None:
+    phrase = PrepositionalPhrase(preposition, np(THE, words))
     text = german.sentence(Statement(replace(SLEEP, place=phrase)))
     assert text == f"Sie schläft {target}."
 
@@ -297,25 +309,26 @@ def test_negation_is_kein_before_indefinite_objects_and_nicht_elsewhere() -> Non
           "Er hat das alte Auto gestern nicht verkauft.")  # fmt: skip
     check(Statement(replace(CALL, negated=True)), "She does not call the doctor.", "Sie ruft den Arzt nicht an.")
     place = PrepositionalPhrase(lexicon.IN, np(THE, "house"))
-    check(Statement(Clause(SHE, VERBS["sleep"], PAST, negated=True, place=place)), "She did not sleep in the house.",
+    check(Statement(Clause(HER, VERBS["sleep"], PAST, negated=True, place=place)), "She did not sleep in the house.",
           "Sie hat nicht im Haus geschlafen.")  # fmt: skip
     tired = Predicate(ADJECTIVES["tired"])
-    check(Statement(Clause(I, verbs.BE, PAST, negated=True, predicate=tired)), "I was not tired.",
+    check(Statement(Clause(ME, verbs.BE, PAST, negated=True, predicate=tired)), "I was not tired.",
           "Ich war nicht müde.")  # fmt: skip
     check(Statement(replace(no, modal=lexicon.CAN)), "He cannot sell the old car.",
           "Er kann das alte Auto nicht verkaufen.")  # fmt: skip
 
 
 def test_pronouns_take_their_case_and_precede_the_time() -> None:
-    check(Statement(replace(CALL, accusative=HE, time=TODAY)), "She calls him today.", "Sie ruft ihn heute an.")
-    check(Statement(Clause(I, VERBS["help"], PAST, dative=THEY)), "I helped them.", "Ich habe ihnen geholfen.")
-    pick = Clause(YOU, VERBS["pick up"], PRESENT, accusative=SHE)
+    check(Statement(replace(CALL, accusative=HIM, time=TODAY)), "She calls him today.", "Sie ruft ihn heute an.")
+    check(Statement(Clause(ME, VERBS["help"], PAST, dative=THEM)), "I helped them.", "Ich habe ihnen geholfen.")
+    pick = Clause(YOU, VERBS["pick up"], PRESENT, accusative=HER)
     check(Statement(pick), "You pick her up.", "Du holst sie ab.")
-    gives = Clause(YOU, VERBS["give"], PRESENT, dative=SHE, accusative=np(A, "apple"), time=TODAY)
+    gives = Clause(YOU, VERBS["give"], PRESENT, dative=HER, accusative=np(A, "apple"), time=TODAY)
     check(Statement(gives), "You give her an apple today.", "Du gibst ihr heute einen Apfel.")
     check(Statement(replace(gives, dative=np(THE, "child", PLURAL))), "You give the children an apple today.",
           "Du gibst heute den Kindern einen Apfel.")  # fmt: skip
-    wait = Clause(SHE, VERBS["wait"], PAST, prepositional=PrepositionalPhrase(VERBS["wait"].preposition, WE))  # type: ignore[arg-type]
+    us = PrepositionalPhrase(Preposition("for", "auf", Case.ACCUSATIVE), US)
+    wait = Clause(HER, VERBS["wait"], PAST, prepositional=us)
     check(Statement(wait), "She waited for us.", "Sie hat auf uns gewartet.")
 
 
@@ -325,7 +338,8 @@ def relative(words: str, number: Number = SINGULAR) -> Relative:
 
 def test_relative_clauses_agree_are_verb_final_and_follow_the_right_bracket() -> None:
     who = Clause(relative("man"), VERBS["sell"], PAST, accusative=np(THE, "car"))
-    check(Statement(replace(CALL, subject=np(THE, "man", relative=who))), "The man who sold the car calls the doctor.",
+    check(Statement(replace(CALL, subject=np(THE, "man", relative=who))),
+          "The man who sold the car calls the doctor.",
           "Der Mann, der das Auto verkauft hat, ruft den Arzt an.")  # fmt: skip
     whom = Clause(ANNA, VERBS["call"], PRESENT, accusative=relative("man"))
     check(Statement(replace(CALL, tense=PAST, accusative=np(THE, "man", relative=whom))),
@@ -351,17 +365,17 @@ def test_relative_clauses_agree_are_verb_final_and_follow_the_right_bracket() ->
     ],
 )  # fmt: skip
 def test_subordinate_clauses_follow_a_comma_and_end_with_their_verb(
-    conjunction: object, source: str, target: str
+    conjunction: Conjunction, source: str, target: str
 ) -> None:
-    plan = Subordination(Statement(Clause(SHE, verbs.KNOW_THAT, PRESENT)), conjunction, SELL)  # type: ignore[arg-type]
+    plan = Subordination(Statement(Clause(HER, verbs.KNOW_THAT, PRESENT)), conjunction, SELL)
     check(plan, f"She knows {source} he sells the old car.", f"Sie weiß, {target} er das alte Auto verkauft.")
 
 
 def test_infinitives_put_zu_between_prefix_and_verb() -> None:
-    tries = Statement(Clause(SHE, verbs.TRY_TO, PAST, time=YESTERDAY), Slot.TIME)
+    tries = Statement(Clause(HER, verbs.TRY_TO, PAST, time=YESTERDAY), Slot.TIME)
     check(Infinitive(tries, CALL, purpose=False), "Yesterday she tried to call the doctor.",
           "Gestern hat sie versucht, den Arzt anzurufen.")  # fmt: skip
-    check(Infinitive(Statement(SLEEP), replace(SELL, subject=SHE), purpose=True),
+    check(Infinitive(Statement(SLEEP), replace(SELL, subject=HER), purpose=True),
           "She sleeps in order to sell the old car.", "Sie schläft, um das alte Auto zu verkaufen.")  # fmt: skip
 
 
@@ -386,12 +400,12 @@ def test_questions_start_with_the_verb_or_with_what_they_ask_for() -> None:
 
 def test_comparisons_ages_and_prices() -> None:
     than = Comparison(ADJECTIVES["old"], False, np(THE, "red car"))
-    check(Statement(Clause(np(THIS := Article.THIS, "boat"), verbs.BE, PRESENT, predicate=than)),
+    check(Statement(Clause(np(Article.THIS, "boat"), verbs.BE, PRESENT, predicate=than)),
           "This boat is older than the red car.", "Dieses Boot ist älter als das rote Auto.")  # fmt: skip
-    as_ = Comparison(ADJECTIVES["expensive"], True, np(THIS, "hat"))
-    check(Statement(Clause(np(I, "coat"), verbs.BE, PAST, negated=True, predicate=as_)),
+    as_ = Comparison(ADJECTIVES["expensive"], True, np(Article.THIS, "hat"))
+    check(Statement(Clause(np(ME, "coat"), verbs.BE, PAST, negated=True, predicate=as_)),
           "My coat was not as expensive as this hat.", "Mein Mantel war nicht so teuer wie dieser Hut.")  # fmt: skip
-    check(Statement(Clause(np(I, "uncle"), verbs.BE, PRESENT, predicate=Age(47))),
+    check(Statement(Clause(np(ME, "uncle"), verbs.BE, PRESENT, predicate=Age(47))),
           "My uncle is forty-seven years old.", "Mein Onkel ist siebenundvierzig Jahre alt.")  # fmt: skip
     price = NounPhrase(352, (), lexicon.EURO, PLURAL)
     check(Statement(Clause(np(THE, "car"), verbs.COST, PRESENT, accusative=price)),
@@ -417,7 +431,8 @@ def test_the_lexicon_is_rich_enough() -> None:
 
 
 def test_an_english_sentence_never_has_two_translations() -> None:
-    dice, translations = Dice(11), {}
+    dice = Dice(11)
+    translations: dict[str, str] = {}
     for _ in range(15_000):
         plan = draw(dice)
         source, target = english.sentence(plan), german.sentence(plan)
@@ -505,6 +520,7 @@ def test_german_nouns_are_capital_and_infinitival_and_subordinate_clauses_have_a
     corpus: dict[str, list[tuple[Plan, str, str]]],
 ) -> None:
     nouns = {form.lower() for noun in lexicon.NOUNS for form in (noun.german, noun.german_plural) if form}
+    nouns -= {"junge", "jungen"}  # these are adjectives too
     for _, _, target in corpus["train"]:
         assert not nouns & {word for word in re.findall(r"\w+", target) if word[0].islower()}
         assert not re.search(r"[^,] (weil|obwohl|wenn|dass|ob) ", target)
@@ -513,7 +529,7 @@ def test_german_nouns_are_capital_and_infinitival_and_subordinate_clauses_have_a
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
 def test_a_size_that_cannot_be_had_is_refused(name: str) -> None:
     sizes = {"train": 1, "validation": 1, "test": 1}
-    with pytest.raises(grammar.DataError, match=re.escape(f"`{name}` must be at least 1, but is 0 instead.")):
+    with pytest.raises(DataError, match=re.escape(f"`{name}` must be at least 1, but is 0 instead.")):
         grammar.generate(seed=1, **(sizes | {name: 0}))
-    with pytest.raises(grammar.DataError, match=r"must be at most \d+, but is \d+ instead\."):
+    with pytest.raises(DataError, match=r"must be at most \d+, but is \d+ instead\."):
         grammar.generate(seed=1, **(sizes | {name: grammar.LARGEST}))

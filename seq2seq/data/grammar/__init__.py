@@ -19,7 +19,7 @@ VERSION = 1
 """Raised whenever the generated text changes: prepared data is keyed by it."""
 
 LARGEST = 1_000_000
-"""The largest sum of the three sizes. Beyond it the shortest constructions would run out and the mix would shift."""
+"""The largest sum of the three sizes: far less than the grammar can make, so that new sentences stay easy to find."""
 
 LONGEST = 25
 """The most words a sentence has."""

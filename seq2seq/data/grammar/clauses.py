@@ -148,7 +148,9 @@ def price(dice: Dice) -> Clause:
 def age(dice: Dice) -> Clause:
     """Draw a clause that tells an age."""
     somebody = dice.pick(NAMES) if dice.chance(0.3) else noun_phrase(dice, Kind.PERSON, definite=True)
-    return Clause(somebody, BE, dice.pick((Tense.PRESENT, Tense.PAST)), predicate=Age(count(dice, 99)))
+    is_child = isinstance(somebody, NounPhrase) and somebody.noun.english in ("child", "girl", "boy")
+    years = dice.between(3, 15) if is_child else dice.between(18, 99)
+    return Clause(somebody, BE, dice.pick((Tense.PRESENT, Tense.PAST)), predicate=Age(years))
 
 
 def position(dice: Dice) -> Clause:

@@ -195,7 +195,7 @@ HABITUAL_TIMES = (
     Adverb("every evening", "jeden Abend"),
     Adverb("every Sunday", "jeden Sonntag"),
     Adverb("every week", "jede Woche"),
-    Adverb("every year", "jedes Jahr"),
+    Adverb("every morning", "jeden Morgen"),
 )
 PAST_TIMES = (
     Adverb("yesterday", "gestern"),

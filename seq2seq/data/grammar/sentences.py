@@ -23,11 +23,10 @@ from .plans import (
     Statement,
     Subordination,
 )
-from .verbs import ASK, BELIEVE, HOPE, KNOW_THAT, SAY, TRY_TO, VERBS
+from .verbs import ASK, BELIEVE, HOPE, KNOW_THAT, SAY, TRY_TO
 from .words import Frame, Kind, Tense
 
 _TENSES = (Tense.PRESENT, Tense.PAST)
-_PLACED = tuple(verb for verb in VERBS if verb.frame is Frame.INTRANSITIVE and verb.kind)
 
 
 def draw(dice: Dice) -> Plan:
