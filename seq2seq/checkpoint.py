@@ -210,7 +210,7 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
     Raises:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
-    warnings = []
+    warnings: list[str] = []
     for folder in reversed(_steps(checkpoints)):
         problem = damage(folder)
         if problem is None:

@@ -28,6 +28,9 @@ from seq2seq.errors import ConfigError, listing, suggest
 
 T = TypeVar("T")
 
+Values = Mapping[str, Any]
+"""A configuration as plain values: mappings, lists, text, numbers."""
+
 
 @dataclass(frozen=True)
 class Range:

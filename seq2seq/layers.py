@@ -86,8 +86,11 @@ class FeedForward(nn.Module):
         inner = self.inner(hidden)
         if self.gated:
             gate, value = inner.chunk(2, dim=-1)
-            return self.outer(dropout(self.activation(gate) * value, self.dropout, self.training))
-        return self.outer(dropout(self.activation(inner), self.dropout, self.training))
+            inner = self.activation(gate) * value
+        else:
+            inner = self.activation(inner)
+        outer: Tensor = self.outer(dropout(inner, self.dropout, self.training))
+        return outer
 
 
 class Residual(nn.Module):
@@ -221,7 +224,8 @@ class PositionEmbedding(nn.Module):
         if self.learned is None:
             return hidden + sinusoids(positions, self.dim).to(hidden.dtype)
         # Sentences longer than the table reuse its last row instead of failing.
-        return hidden + self.learned(positions.clamp(max=LONGEST_LEARNED - 1))
+        learned: Tensor = self.learned(positions.clamp(max=LONGEST_LEARNED - 1))
+        return hidden + learned
 
     @property
     def rotation(self) -> Rotation | None:

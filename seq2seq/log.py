@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,21 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from torch import Tensor
+
+from seq2seq.data.batching import Batch
 
 LOG_FILE = "log.jsonl"
+
+
+def say(words: str) -> None:
+    """Print a line for the user, at once."""
+    print(words, flush=True)
+
+
+def warn(words: str) -> None:
+    """Print a warning where it cannot mix with translations."""
+    print(f"warning: {words}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -35,6 +49,36 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+class Window:
+    """Sums between two measurements. Losses stay on the device until they are read."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.nll: Tensor | float = 0.0
+        self.target_tokens = 0
+        self.source_tokens = 0
+        self.places = 0
+
+    def add(self, batch: Batch, nll: Tensor) -> None:
+        """Count one batch."""
+        assert batch.target is not None
+        self.nll = self.nll + nll.detach()
+        self.target_tokens += batch.target_tokens
+        self.source_tokens += batch.source_tokens
+        self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+
+    def measurements(self) -> dict[str, float]:
+        """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
+        seconds = time.perf_counter() - self.start
+        tokens = self.source_tokens + self.target_tokens
+        return {
+            "train_loss": float(self.nll) / max(1, self.target_tokens),
+            "tokens_per_second": self.target_tokens / seconds,
+            "source_tokens_per_second": self.source_tokens / seconds,
+            "padding": 1 - tokens / max(1, self.places),
+        }
+
+
 class RunLog:
     """Writes every measurement to ``log.jsonl`` and TensorBoard, and shows a bar or plain lines.
 
@@ -54,7 +98,7 @@ class RunLog:
         path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
         purge = {"purge_step": step + 1} if step else {}
-        self.board = SummaryWriter(str(run / "tensorboard"), **purge)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(run / "tensorboard"), **purge)
         self.console = Console(highlight=False)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), console=self.console
@@ -73,7 +117,7 @@ class RunLog:
     ) -> None:
         self.bar.stop()
         self.file.close()
-        self.board.close()  # type: ignore[no-untyped-call]
+        self.board.close()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row of measurements; ``step`` says which update it belongs to."""
@@ -81,7 +125,7 @@ class RunLog:
         self.file.flush()
         for name, value in row.items():
             if name != "step" and isinstance(value, (int, float)):
-                self.board.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
+                self.board.add_scalar(name, value, row["step"])
 
     def say(self, words: str) -> None:
         """Print a line; text from a corpus is shown as it is, never read as markup."""

@@ -103,7 +103,8 @@ class Seq2SeqModel(nn.Module):
         """Encode the source side of a batch."""
         padding = padding_mask(batch.source_lengths, batch.source.shape[1]) if batch.source_padded else None
         embedded = self._embed(self.source_embedding, batch.source)
-        return self.encoder(embedded, padding, batch.source_lengths)
+        memory: Memory = self.encoder(embedded, padding, batch.source_lengths)
+        return memory
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the decoder's state before the first target piece."""
@@ -122,7 +123,8 @@ class Seq2SeqModel(nn.Module):
         assert batch.target is not None
         state = self.start(self.encode(batch))
         output = self.decoder(self._embed(self.target_embedding, batch.target[:, :-1]), state)
-        return self.narrow(output.hidden)
+        hidden: Tensor = self.narrow(output.hidden)
+        return hidden
 
     def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
         return dropout(embedding(ids) * self.scale, self.dropout, self.training)

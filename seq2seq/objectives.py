@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.config import Probability
@@ -13,7 +14,7 @@ from seq2seq.data.tokenizer import PAD
 from seq2seq.model import Seq2SeqModel
 
 # Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
-CHUNK_ROWS = 256
+CHUNK_ROWS = 512
 
 
 class LossSums(NamedTuple):
@@ -79,7 +80,7 @@ def linear_cross_entropy(
     Returns:
         the smoothed sum, with gradients, and the plain sum of negative log-likelihoods, without.
     """
-    sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]  # torch has none
     return sums
 
 
@@ -101,31 +102,34 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needed else None
         # One piece of memory for all chunks: fresh megabytes cost more than the arithmetic done in them.
-        space = hidden.new_empty((min(count, CHUNK_ROWS), vocabulary), dtype=torch.float32)
+        space = hidden.new_empty((CHUNK_ROWS, vocabulary), dtype=torch.float32)
         with torch.autocast(device, enabled=False):
             for start in range(0, count, CHUNK_ROWS):
-                part = hidden[start : start + CHUNK_ROWS].to(precision)
-                gold = targets[start : start + CHUNK_ROWS].unsqueeze(1)
-                logits = torch.add(part @ matrix.T, bias, out=space[: len(part)])
-                gold_logits = logits.gather(1, gold)
-                largest = logits.amax(1, keepdim=True)
-                probabilities = torch.softmax(logits, dim=-1, out=space[: len(part)])
+                rows = min(CHUNK_ROWS, count - start)
+                # Every chunk has one shape, because a processor prepares its fast product anew for each new one.
+                # A row of zeros gives no gradient to the weights; everything else about it is cut off.
+                part = F.pad(hidden[start : start + rows].to(precision), (0, 0, 0, CHUNK_ROWS - rows))
+                gold = targets[start : start + rows].unsqueeze(1)
+                logits = torch.addmm(bias.to(precision), part, matrix.T)
+                gold_logits = logits[:rows].gather(1, gold).float()
+                largest = logits[:rows].amax(1, keepdim=True).float()
+                probabilities = torch.softmax(space.copy_(logits), dim=-1, out=space)
                 # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's may not be.
-                normaliser = largest - probabilities.amax(1, keepdim=True).log()
+                normaliser = largest - probabilities[:rows].amax(1, keepdim=True).log()
                 chunk_nll = (normaliser - gold_logits).sum()
                 nll += chunk_nll
                 total += (1 - smoothing) * chunk_nll
                 if smoothing:
-                    mean = ((part.float() @ all_weights).sum() + len(part) * all_biases) / vocabulary
+                    mean = ((part.float() @ all_weights).sum() + rows * all_biases) / vocabulary
                     total += smoothing * (normaliser.sum() - mean)
                 if grad_hidden is None or grad_weight is None or grad_bias is None:
                     continue
                 # d loss / d logits = softmax - (1 - e) onehot - e / V; the last term is added below, in closed form.
-                slope = probabilities.scatter_add_(1, gold, probabilities.new_full(gold.shape, smoothing - 1))
-                grad_bias += slope.sum(0)
-                low = slope.to(precision)
-                grad_hidden[start : start + CHUNK_ROWS] = low @ matrix
-                grad_weight += low.T @ part
+                probabilities[:rows].scatter_add_(1, gold, probabilities.new_full(gold.shape, smoothing - 1))
+                grad_bias += probabilities[:rows].sum(0)
+                slope = probabilities.to(precision)
+                grad_hidden[start : start + rows] = (slope @ matrix)[:rows]
+                grad_weight += slope.T @ part
         if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
             grad_hidden -= (smoothing / vocabulary) * all_weights
             grad_weight -= (smoothing / vocabulary) * hidden.float().sum(0)
@@ -135,6 +139,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total, nll
 
     @staticmethod
-    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         return grad_hidden * grad_total, grad_weight * grad_total, grad_bias * grad_total, None, None

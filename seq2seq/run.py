@@ -6,10 +6,7 @@ Each function here is one command. It reads top to bottom: what is made of what,
 from __future__ import annotations
 
 import json
-import secrets
 import sys
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from typing import Any
 import torch
 
 from seq2seq import checkpoint
-from seq2seq.config import Component, NonNegativeInt, parse
+from seq2seq.config import Component, NonNegativeInt, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
@@ -25,21 +22,18 @@ from seq2seq.data.prepare import prepare
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
-from seq2seq.evaluation.report import summary_lines, write_report
-from seq2seq.evaluation.results import Evaluation
-from seq2seq.log import read_log
+from seq2seq.evaluation.evaluate import TestSet
+from seq2seq.inference import report_on
+from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
-from seq2seq.runtime import DeviceName, choose_device, choose_precision, describe_device, seed_everything
+from seq2seq.runfolder import find_previous, make_run_folder
+from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.trainer import Trainer, TrainerConfig
-from seq2seq.translate import TRUSTED, Translator, load_weights
+from seq2seq.translate import Translator, load_weights
 from seq2seq.validation import Validator
-
-Values = Mapping[str, Any]
-"""A configuration as plain values, for checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -83,60 +77,6 @@ class RunConfig(Architecture):
             )
 
 
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """What to evaluate, on what.
-
-    Attributes:
-        checkpoint: a run folder (its best checkpoint) or one checkpoint.
-        split: split of the corpus.
-        data: another corpus than the one the model was trained on; null for that one.
-        search: how to translate.
-        device: where to compute.
-        output: folder of the report; null for ``evaluation/<split>`` in the run folder.
-        allow_code: packages beside seq2seq whose classes the checkpoint may name.
-    """
-
-    checkpoint: str
-    split: str
-    data: Component[Corpus] | None
-    search: SearchConfig
-    device: DeviceName
-    output: str | None
-    allow_code: Sequence[str]
-
-
-@dataclass(frozen=True)
-class TranslateConfig:
-    """What to translate, with what.
-
-    Attributes:
-        checkpoint: a run folder (its best checkpoint) or one checkpoint.
-        input: a text file, one sentence a line; null for standard input.
-        output: where translations go; null for standard output.
-        search: how to translate.
-        device: where to compute.
-        allow_code: packages beside seq2seq whose classes the checkpoint may name.
-    """
-
-    checkpoint: str
-    input: str | None
-    output: str | None
-    search: SearchConfig
-    device: DeviceName
-    allow_code: Sequence[str]
-
-
-def say(words: str) -> None:
-    """Print a line for the user, at once."""
-    print(words, flush=True)
-
-
-def warn(words: str) -> None:
-    """Print a warning where it cannot mix with translations."""
-    print(f"warning: {words}", file=sys.stderr, flush=True)
-
-
 def prepare_data(config: RunConfig) -> PreparedData:
     """Make the corpus's token store, or find it made."""
     corpus = config.data()
@@ -164,7 +104,7 @@ def train(config: RunConfig, values: Values) -> Path:
     check_parts(config)
     data = prepare_data(config)
     seed_everything(config.seed)
-    run = make_run_folder(config)
+    run = make_run_folder(config.run_dir, config.name)
     previous = find_previous(run, values)
     precision = choose_precision(config.trainer.precision, device)
     if previous is not None:
@@ -237,53 +177,6 @@ def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
     return {"source.model": source.serialized, "target.model": target.serialized}
 
 
-def make_run_folder(config: RunConfig) -> Path:
-    """Return the folder asked for, or a new one that no other process can have chosen."""
-    try:
-        if config.run_dir is not None:
-            run = Path(config.run_dir)
-            run.mkdir(parents=True, exist_ok=True)
-            return run
-        while True:
-            run = Path("runs") / config.name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-            run.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                run.mkdir()
-            except FileExistsError:
-                continue
-            return run
-    except OSError as error:
-        raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
-
-
-HARMLESS = ("name", "run_dir", "prepared_dir", "evaluate_split", "trainer", "search")
-"""Sections that a run may change when it goes on."""
-
-
-def find_previous(run: Path, values: Values) -> checkpoint.Snapshot | None:
-    """Return what a run folder goes on from, or None where it is new.
-
-    Raises:
-        CheckpointError: all its checkpoints are damaged.
-        ConfigError: it was made with other settings that matter.
-    """
-    folder, warnings = checkpoint.newest_valid(run / "checkpoints")
-    for words in warnings:
-        warn(words)
-    if folder is None:
-        return None
-    previous = checkpoint.load(folder, training=True)
-    mistakes = [
-        f"`{key}` must be {previous.config['settings'].get(key)!r}, as it was when {run} began, "
-        f"but is {values[key]!r} instead; give a new run_dir to start afresh"
-        for key in values
-        if key not in HARMLESS and values[key] != previous.config["settings"].get(key)
-    ]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return previous
-
-
 def evaluate_after_training(config: RunConfig, data: PreparedData, run: Path) -> None:
     """Evaluate the best checkpoint on the split asked for, where the corpus has it."""
     assert config.evaluate_split is not None
@@ -295,92 +188,3 @@ def evaluate_after_training(config: RunConfig, data: PreparedData, run: Path) ->
         return
     test = TestSet(split, data.source, data.target, sources, references)
     report_on(run, test, config.search, config.trainer.device, (), run / "evaluation" / split)
-
-
-def evaluate(config: EvaluateConfig, values: Values) -> Path:
-    """Evaluate a checkpoint and return the path of the report.
-
-    Raises:
-        UserError: the checkpoint, the corpus or the split cannot be used.
-    """
-    folder = checkpoint.locate(Path(config.checkpoint))
-    if config.data is not None:
-        corpus = config.data()
-    else:
-        trained = checkpoint.load(folder).config["settings"]["data"]
-        corpus = parse(_DataOnly, {"data": trained}, allowed=(TRUSTED, *config.allow_code)).data()
-    split = corpus.resolve(config.split)
-    pairs = list(corpus.pairs(split))
-    if not pairs:
-        raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
-    test = TestSet(split, corpus.source, corpus.target, [s for s, _ in pairs], [t for _, t in pairs])
-    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
-    output = Path(config.output) if config.output else run / "evaluation" / split
-    return report_on(folder, test, config.search, config.device, config.allow_code, output)
-
-
-@dataclass(frozen=True)
-class _DataOnly:
-    data: Component[Corpus]
-
-
-def report_on(
-    path: Path, test: TestSet, search: SearchConfig, device: DeviceName, allow_code: Any, output: Path
-) -> Path:
-    """Translate a test set, score it, write the report and print the scores."""
-    folder = checkpoint.locate(path)
-    snapshot = checkpoint.load(folder)
-    languages = tuple(snapshot.config["languages"])
-    if languages != (test.source_language, test.target_language):
-        raise DataError(
-            f"`data` must be {languages[0]}-{languages[1]}, the direction of the checkpoint, "
-            f"but is {test.source_language}-{test.target_language} instead"
-        )
-    translator = Translator.restore(snapshot, device, allow_code, warn)
-    run = folder.parent.parent
-    evaluation: Evaluation = evaluate_translator(
-        translator, test, search, history=read_log(run), facts=facts_of(folder, snapshot, translator)
-    )
-    report = write_report(evaluation, output)
-    for line in summary_lines(evaluation):
-        say(line)
-    say(f"Report: {report}")
-    return report
-
-
-def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
-    """Return what a reader of the report wants to know about the model."""
-    settings = snapshot.config["settings"]
-    device = next(translator.model.parameters()).device
-    return {
-        "checkpoint": str(folder),
-        "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
-        "parameters": f"{translator.model.num_parameters:,}",
-        "encoder": settings["encoder"]["_target_"].rpartition(".")[2],
-        "attention": settings["attention"]["score"]["_target_"].rpartition(".")[2],
-        "decoder": settings["decoder"]["_target_"].rpartition(".")[2],
-        "data": json.dumps(settings["data"], ensure_ascii=False),
-        "data key": str(snapshot.config["data"]),
-        "seed": str(settings["seed"]),
-        "device": describe_device(device),
-        "torch": torch.__version__,
-    }
-
-
-def translate(config: TranslateConfig, values: Values) -> None:
-    """Translate a file or standard input, line by line.
-
-    Raises:
-        UserError: the checkpoint or a file cannot be used.
-    """
-    translator = Translator.load(config.checkpoint, device=config.device, allow_code=config.allow_code, warn=warn)
-    try:
-        lines = open(config.input, "rb") if config.input else sys.stdin.buffer  # noqa: SIM115 (closed below)
-        output = open(config.output, "w", encoding="utf-8") if config.output else sys.stdout  # noqa: SIM115
-    except OSError as error:
-        raise DataError(f"cannot open {error.filename}: {error.strerror}") from None
-    with lines, output:
-        texts = (line.decode("utf-8", errors="replace").rstrip("\n") for line in lines)
-        for translation in translator.stream(texts, config.search):
-            output.write(translation.replace("\n", " ") + "\n")
-        output.flush()

@@ -17,11 +17,12 @@ from seq2seq import checkpoint
 from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.log import RunLog, duration
+from seq2seq.log import RunLog, Window, duration
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
 from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
 from seq2seq.runtime import DeviceName, Precision, autocast, random_state, restore_random_state
+from seq2seq.signals import SignalHandling
 
 MOST_BAD_STEPS = 20
 """Updates in a row with a gradient that is not finite, before the run gives up."""
@@ -108,36 +109,6 @@ class Validation:
     loss: float
     bleu: float | None
     samples: tuple[tuple[str, str, str], ...]
-
-
-class Window:
-    """Sums between two measurements. Losses stay on the device until they are read."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.nll: Tensor | float = 0.0
-        self.target_tokens = 0
-        self.source_tokens = 0
-        self.places = 0
-
-    def add(self, batch: Batch, nll: Tensor) -> None:
-        """Count one batch."""
-        assert batch.target is not None
-        self.nll = self.nll + nll.detach()
-        self.target_tokens += batch.target_tokens
-        self.source_tokens += batch.source_tokens
-        self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
-
-    def measurements(self) -> dict[str, float]:
-        """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
-        seconds = time.perf_counter() - self.start
-        tokens = self.source_tokens + self.target_tokens
-        return {
-            "train_loss": float(self.nll) / max(1, self.target_tokens),
-            "tokens_per_second": self.target_tokens / seconds,
-            "source_tokens_per_second": self.source_tokens / seconds,
-            "padding": 1 - tokens / max(1, self.places),
-        }
 
 
 class Trainer:
@@ -350,30 +321,6 @@ class Trainer:
 
     def _stop(self, number: int) -> None:
         self.stopped_by = signal.Signals(number)
-
-
-class SignalHandling:
-    """Turns the first SIGTERM, SIGINT or SIGUSR1 into a wish to stop; a second one acts as it always does."""
-
-    def __init__(self, stop: Callable[[int], None]) -> None:
-        self.stop = stop
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            self.before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _handle(self, number: int, _: object) -> None:
-        self._restore()
-        self.stop(number)
-
-    def _restore(self) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before.clear()
 
 
 def part(tensors: dict[str, Tensor] | Any, prefix: str) -> dict[str, Tensor]:

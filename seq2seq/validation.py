@@ -57,7 +57,8 @@ class Validator:
                 total += float(self.objective(model, batch.to(device)).nll)
             tokens += batch.target_tokens
         self.objective.train()
-        bleu, samples = None, ()
+        bleu: float | None = None
+        samples: tuple[tuple[str, str, str], ...] = ()
         if self.sentences:
             translations = self.translator.translate(self.sentences, self.search)
             bleu = corpus_bleu(translations, self.references)

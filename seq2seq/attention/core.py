@@ -162,7 +162,8 @@ class Attention(nn.Module):
 
     def _split(self, vectors: Tensor) -> Tensor:
         """(B,T,H*d) -> (B,H,T,d)."""
-        return vectors.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        heads: Tensor = vectors.unflatten(-1, (self.num_heads, -1))
+        return heads.transpose(1, 2)
 
     def _fused(self, query: Tensor, memory: KeyValue, padding: Tensor | None, causal: bool) -> Tensor:
         steps, keys = query.shape[2], memory.key.shape[2]
@@ -172,9 +173,9 @@ class Attention(nn.Module):
         value, value_dim = memory.value, memory.value.shape[-1]
         if query.shape[-1] > value_dim:  # the kernel wants one width for all three
             value = F.pad(value, (0, query.shape[-1] - value_dim))
-        dropout = self.dropout if self.training else 0.0
+        probability = self.dropout if self.training else 0.0
         context = F.scaled_dot_product_attention(
-            query, memory.key, value, mask, dropout_p=dropout, is_causal=aligned and steps > 1, scale=1.0
+            query, memory.key, value, mask, dropout_p=probability, is_causal=aligned and steps > 1, scale=1.0
         )
         return context[..., :value_dim]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -74,7 +76,8 @@ class TransformerDecoder(Decoder):
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Project the memory once for each layer; the cache of self-attention is empty."""
-        projected = tuple(layer.attention.project_memory(memory.states) for layer in self.cross_attentions)
+        layers = cast("Iterable[CrossAttention]", self.cross_attentions)
+        projected = tuple(layer.attention.project_memory(memory.states) for layer in layers)
         return DecoderState(projected, memory.padding, (None,) * len(projected), 0)
 
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:

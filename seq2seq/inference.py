@@ -1,0 +1,155 @@
+"""Commands that use a checkpoint: evaluate it, translate with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seq2seq import checkpoint
+from seq2seq.config import Component, Values, parse
+from seq2seq.data.corpora import Corpus
+from seq2seq.errors import DataError
+from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
+from seq2seq.evaluation.report import summary_lines, write_report
+from seq2seq.log import read_log, say, warn
+from seq2seq.runtime import DeviceName, describe_device
+from seq2seq.search import SearchConfig
+from seq2seq.translate import TRUSTED, Translator
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to evaluate, on what.
+
+    Attributes:
+        checkpoint: a run folder (its best checkpoint) or one checkpoint.
+        split: split of the corpus.
+        data: another corpus than the one the model was trained on; null for that one.
+        search: how to translate.
+        device: where to compute.
+        output: folder of the report; null for ``evaluation/<split>`` in the run folder.
+        allow_code: packages beside seq2seq whose classes the checkpoint may name.
+    """
+
+    checkpoint: str
+    split: str
+    data: Component[Corpus] | None
+    search: SearchConfig
+    device: DeviceName
+    output: str | None
+    allow_code: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TranslateConfig:
+    """What to translate, with what.
+
+    Attributes:
+        checkpoint: a run folder (its best checkpoint) or one checkpoint.
+        input: a text file, one sentence a line; null for standard input.
+        output: where translations go; null for standard output.
+        search: how to translate.
+        device: where to compute.
+        allow_code: packages beside seq2seq whose classes the checkpoint may name.
+    """
+
+    checkpoint: str
+    input: str | None
+    output: str | None
+    search: SearchConfig
+    device: DeviceName
+    allow_code: Sequence[str]
+
+
+def evaluate(config: EvaluateConfig, values: Values) -> Path:
+    """Evaluate a checkpoint and return the path of the report.
+
+    Raises:
+        UserError: the checkpoint, the corpus or the split cannot be used.
+    """
+    folder = checkpoint.locate(Path(config.checkpoint))
+    if config.data is not None:
+        corpus = config.data()
+    else:
+        trained = checkpoint.load(folder).config["settings"]["data"]
+        corpus = parse(_DataOnly, {"data": trained}, allowed=(TRUSTED, *config.allow_code)).data()
+    split = corpus.resolve(config.split)
+    pairs = list(corpus.pairs(split))
+    if not pairs:
+        raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
+    test = TestSet(split, corpus.source, corpus.target, [s for s, _ in pairs], [t for _, t in pairs])
+    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+    output = Path(config.output) if config.output else run / "evaluation" / split
+    return report_on(folder, test, config.search, config.device, config.allow_code, output)
+
+
+@dataclass(frozen=True)
+class _DataOnly:
+    data: Component[Corpus]
+
+
+def report_on(
+    path: Path, test: TestSet, search: SearchConfig, device: DeviceName, allow_code: Sequence[str], output: Path
+) -> Path:
+    """Translate a test set, score it, write the report and print the scores."""
+    folder = checkpoint.locate(path)
+    snapshot = checkpoint.load(folder)
+    languages = tuple(snapshot.config["languages"])
+    if languages != (test.source_language, test.target_language):
+        raise DataError(
+            f"`data` must be {languages[0]}-{languages[1]}, the direction of the checkpoint, "
+            f"but is {test.source_language}-{test.target_language} instead"
+        )
+    translator = Translator.restore(snapshot, device, allow_code, warn)
+    run = folder.parent.parent
+    evaluation = evaluate_translator(
+        translator, test, search, history=read_log(run), facts=facts_of(folder, snapshot, translator)
+    )
+    report = write_report(evaluation, output)
+    for line in summary_lines(evaluation):
+        say(line)
+    say(f"Report: {report}")
+    return report
+
+
+def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
+    """Return what a reader of the report wants to know about the model."""
+    settings = snapshot.config["settings"]
+    device = next(translator.model.parameters()).device
+    return {
+        "checkpoint": str(folder),
+        "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
+        "parameters": f"{translator.model.num_parameters:,}",
+        "encoder": settings["encoder"]["_target_"].rpartition(".")[2],
+        "attention": settings["attention"]["score"]["_target_"].rpartition(".")[2],
+        "decoder": settings["decoder"]["_target_"].rpartition(".")[2],
+        "data": json.dumps(settings["data"], ensure_ascii=False),
+        "data key": str(snapshot.config["data"]),
+        "seed": str(settings["seed"]),
+        "device": describe_device(device),
+        "torch": torch.__version__,
+    }
+
+
+def translate(config: TranslateConfig, values: Values) -> None:
+    """Translate a file or standard input, line by line.
+
+    Raises:
+        UserError: the checkpoint or a file cannot be used.
+    """
+    translator = Translator.load(config.checkpoint, device=config.device, allow_code=config.allow_code, warn=warn)
+    try:
+        lines = open(config.input, "rb") if config.input else sys.stdin.buffer  # noqa: SIM115 (closed below)
+        output = open(config.output, "w", encoding="utf-8") if config.output else sys.stdout  # noqa: SIM115
+    except OSError as error:
+        raise DataError(f"cannot open {error.filename}: {error.strerror}") from None
+    with lines, output:
+        texts = (line.decode("utf-8", errors="replace").rstrip("\n") for line in lines)
+        for translation in translator.stream(texts, config.search):
+            output.write(translation.replace("\n", " ") + "\n")
+        output.flush()

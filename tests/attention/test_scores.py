@@ -1,0 +1,195 @@
+"""Each score against its formula, written a second time in NumPy, in double precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny import architecture, choices
+from torch import Tensor
+
+from seq2seq.attention.scores import Additive, Score
+from seq2seq.config import Component
+from seq2seq.errors import ConfigError
+
+Array = npt.NDArray[np.float64]
+
+# Arguments: queries (B,H,T,1,d), keys (B,H,1,S,d) and the parameters by name. Results: (B,H,T,S).
+Formula = Callable[[Array, Array, Mapping[str, Array]], Array]
+
+
+def dot(q: Array, k: Array, _: Mapping[str, Array]) -> Array:
+    return (q * k).sum(-1)
+
+
+def scaled_dot(q: Array, k: Array, _: Mapping[str, Array]) -> Array:
+    return (q * k).sum(-1) / math.sqrt(q.shape[-1])
+
+
+def general(q: Array, k: Array, p: Mapping[str, Array]) -> Array:
+    return np.einsum("bhtid,hde,bhjse->bhts", q, p["weight"], k)
+
+
+def additive(q: Array, k: Array, p: Mapping[str, Array]) -> Array:
+    seen = np.einsum("bhtid,hdw->bhtiw", q, p["query_weight"]) + np.einsum("bhjse,hew->bhjsw", k, p["key_weight"])
+    return np.einsum("bhtsw,hwo->bhts", np.tanh(seen + p["bias"][:, :, None, :]), p["vector"])
+
+
+def cosine(q: Array, k: Array, p: Mapping[str, Array]) -> Array:
+    angle = (q * k).sum(-1) / (np.linalg.norm(q, axis=-1) * np.linalg.norm(k, axis=-1))
+    return np.exp(p["log_temperature"]) * angle
+
+
+def euclidean(q: Array, k: Array, _: Mapping[str, Array]) -> Array:
+    return -((q - k) ** 2).sum(-1) / math.sqrt(q.shape[-1])
+
+
+FORMULAS: dict[str, Formula] = {
+    "additive": additive,
+    "cosine": cosine,
+    "dot": dot,
+    "euclidean": euclidean,
+    "general": general,
+    "multi_head": scaled_dot,
+    "scaled_dot": scaled_dot,
+}
+
+# The scores that need their values between query and key in single precision, whatever they are given.
+ROUNDED = {"cosine", "euclidean"}
+
+
+def make_score(name: str, num_heads: int, query_dim: int, key_dim: int) -> Score:
+    part: Component[Score] = architecture(f"attention={name}").attention.settings["score"]
+    score = part(num_heads, query_dim, key_dim).double()
+    with torch.no_grad():  # a bias that is zero and temperatures that are equal would hide mistakes
+        for parameter in score.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return score
+
+
+def accepts_unequal_widths(name: str) -> bool:
+    try:
+        make_score(name, 1, 6, 4)
+    except ConfigError:
+        return False
+    return True
+
+
+WIDTHS = [(name, width, 4) for name in choices("attention") for width in (4, 6) if width == 4 or accepts_unequal_widths(name)]
+UNEQUAL_REFUSED = [name for name in choices("attention") if not accepts_unequal_widths(name)]
+
+
+def centred(scores: Array) -> Array:
+    """What a softmax sees of scores (B,H,T,S): a constant for each query changes nothing."""
+    return scores - scores.mean(-1, keepdims=True)
+
+
+def numeric_gradient(function: Callable[[], float], array: Array, step: float = 1e-5) -> Array:
+    """Central differences of ``function``, which reads ``array``."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + step
+        above = function()
+        array[index] = kept - step
+        below = function()
+        array[index] = kept
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
+
+
+def test_every_shipped_score_has_a_formula_here() -> None:
+    assert set(FORMULAS) == set(choices("attention"))
+
+
+@pytest.mark.parametrize("num_heads", [1, 4])
+@pytest.mark.parametrize(("name", "query_dim", "key_dim"), WIDTHS)
+def test_scores_and_gradients_are_those_of_the_formula(
+    name: str, query_dim: int, key_dim: int, num_heads: int
+) -> None:
+    score = make_score(name, num_heads, query_dim, key_dim)
+    query = torch.randn(2, num_heads, 3, query_dim, dtype=torch.float64, requires_grad=True)
+    key = torch.randn(2, num_heads, 5, key_dim, dtype=torch.float64, requires_grad=True)
+    slope = torch.randn(2, num_heads, 3, 5, dtype=torch.float64).numpy()
+    inputs = {"query": query, "key": key, **dict(score.named_parameters())}
+    arrays = {label: tensor.detach().numpy().copy() for label, tensor in inputs.items()}
+
+    def formula() -> Array:
+        return centred(FORMULAS[name](arrays["query"][:, :, :, None], arrays["key"][:, :, None], arrays))
+
+    scores = score.compare(score.query(query), score.key(key))
+    scores = scores - scores.mean(-1, keepdim=True)
+    (scores * torch.from_numpy(slope)).sum().backward()
+
+    tolerance = 3e-6 if name in ROUNDED else 1e-8
+    np.testing.assert_allclose(scores.detach().numpy(), formula(), atol=tolerance, rtol=tolerance)
+    for label, tensor in inputs.items():
+        expected = numeric_gradient(lambda: float((slope * formula()).sum()), arrays[label])
+        assert tensor.grad is not None, label
+        np.testing.assert_allclose(tensor.grad.numpy(), expected, atol=10 * tolerance, rtol=10 * tolerance)
+
+
+@pytest.mark.parametrize("name", [name for name in choices("attention") if name not in ROUNDED])
+def test_gradients_pass_torchs_own_check(name: str) -> None:
+    score = make_score(name, 2, 4, 4)
+    query, key = (torch.randn(1, 2, steps, 4, dtype=torch.float64, requires_grad=True) for steps in (2, 3))
+
+    def scores(query: Tensor, key: Tensor, *_: Tensor) -> Tensor:
+        return score.compare(score.query(query), score.key(key))
+
+    assert torch.autograd.gradcheck(scores, (query, key, *score.parameters()))
+
+
+@pytest.mark.parametrize("name", UNEQUAL_REFUSED)
+def test_a_score_that_cannot_compare_unequal_widths_names_both_and_a_way_out(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)\b6\b.*\b4\b.*project: true.*attention=general"):
+        make_score(name, 1, 6, 4)
+
+
+@pytest.mark.parametrize("name", ["additive", "general"])
+def test_the_scores_offered_for_unequal_widths_accept_them(name: str) -> None:
+    assert name not in UNEQUAL_REFUSED
+
+
+def error_of_weights(name: str) -> float:
+    """Largest error of softmax weights whose queries and keys were mapped in bfloat16."""
+    draw = torch.Generator().manual_seed(5)
+    query, key = (torch.randn(4, 1, 32, 48, generator=draw).bfloat16() for _ in range(2))
+    score: Score = architecture(f"attention={name}").attention.settings["score"](1, 48, 48)
+    # Kernels take bfloat16 vectors and add up their products in single precision.
+    found = score.compare(score.query(query).float(), score.key(key).float())
+    exact = FORMULAS[name](query.double().numpy()[:, :, :, None], key.double().numpy()[:, :, None], {})
+    return float((torch.softmax(found, -1) - torch.softmax(torch.from_numpy(exact), -1)).abs().max())
+
+
+def test_euclidean_is_nearly_as_exact_as_scaled_dot_in_bfloat16() -> None:
+    """With the square in a single column, its error is more than four times as large."""
+    assert error_of_weights("euclidean") < 3 * error_of_weights("scaled_dot") < 0.02
+
+
+@pytest.mark.parametrize("name", choices("attention"))
+def test_half_precision_goes_in_and_comes_out(name: str) -> None:
+    score: Score = architecture(f"attention={name}").attention.settings["score"](2, 8, 8).bfloat16()
+    query, key = (torch.randn(1, 2, steps, 8).bfloat16() for steps in (3, 5))
+    mapped = score.query(query), score.key(key)
+    assert [part.dtype for part in (*mapped, score.compare(*mapped))] == [torch.bfloat16] * 3
+
+
+@pytest.mark.parametrize("numbers", [1, 2 * 2 * 5 * 4 * 2, 2**24])
+def test_additive_scores_do_not_depend_on_how_many_queries_are_done_at_a_time(
+    numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = make_score("additive", 2, 4, 4)
+    query, key = (torch.randn(2, 2, steps, 4, dtype=torch.float64) for steps in (7, 5))
+    expected = score.compare(score.query(query), score.key(key))
+    monkeypatch.setattr(Additive, "chunk_numbers", numbers)
+    torch.testing.assert_close(score.compare(score.query(query), score.key(key)), expected)
+
+
+def test_the_width_of_the_additive_hidden_layer_can_be_set() -> None:
+    assert Additive(2, 6, 4, dim=5).vector.shape == (2, 5, 1)
+    assert Additive(2, 6, 4, dim=None).vector.shape == (2, 6, 1)

@@ -1,0 +1,123 @@
+"""The real configurations, shrunk: what tests of whole models are made of."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import itertools
+import typing
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import hydra
+import torch
+
+from seq2seq.attention.core import Attention
+from seq2seq.cli import CONFIGS, plain
+from seq2seq.config import Component, parse
+from seq2seq.data.batching import Batch, make_batch, pack
+from seq2seq.data.tokenizer import EOS
+from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.run import RunConfig
+
+VOCABULARY = 23
+SMALL = {"feed_forward_dim": 24, "num_layers": 2}
+
+Values = dict[str, Any]
+
+
+def choices(group: str) -> list[str]:
+    """Every choice of a group of configurations, read from its files."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def compose(*overrides: str, name: str = "train") -> Values:
+    """A composed configuration, as plain values."""
+    return copy.deepcopy(_compose(overrides, name))
+
+
+@lru_cache(maxsize=None)
+def _compose(overrides: tuple[str, ...], name: str) -> Values:
+    # `name` of a run asks Hydra for something that only a command line has.
+    fixed = ("name=tests",) if name == "train" else ()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return plain(hydra.compose(name, [*fixed, *overrides]))
+
+
+def shrink(values: Values, dim: int = 16) -> Values:
+    """The same configuration with few, narrow layers, unless an override has asked for a size of its own."""
+    values["model"]["dim"] = dim
+    for part in values.values():
+        if isinstance(part, dict):
+            part |= {key: size for key, size in SMALL.items() if key in part}
+    return values
+
+
+def run_config(*overrides: str) -> RunConfig:
+    """A whole, shrunk configuration of a training run."""
+    return parse(RunConfig, shrink(compose(*overrides)))
+
+
+def architecture(*overrides: str, dim: int = 16) -> Architecture:
+    """The part of a shrunk configuration that decides what a model is."""
+    values = shrink(compose(*overrides), dim)
+    return parse(Architecture, {name: values[name] for name in Architecture.__dataclass_fields__})
+
+
+def build(*overrides: str, vocabulary: int = VOCABULARY, seed: int = 1) -> Seq2SeqModel:
+    """A tiny model with random weights, in evaluation mode."""
+    parts = architecture(*overrides)
+    torch.manual_seed(seed)
+    return parts.build(vocabulary, vocabulary).eval()
+
+
+def make_attention(
+    name: str, query_dim: int, memory_dim: int, *, num_heads: int = 1, project: bool = False
+) -> Attention:
+    """One of the shipped attentions, with other sizes and without dropout."""
+    part = architecture(f"attention={name}").attention
+    settings = {**part.settings, "num_heads": num_heads, "project": project, "dropout": 0.0}
+    return Component(part.target, settings, "attention")(query_dim, memory_dim).eval()
+
+
+def variants(group: str, name: str) -> list[tuple[str, ...]]:
+    """Overrides that give every setting with a fixed list of values each of its values once.
+
+    The settings and their values come from the signature of the class, so a new one is tested without being named.
+    The last variant changes all such settings at once.
+    """
+    values = compose(f"{group}={name}")[group]
+    module, _, target = values["_target_"].rpartition(".")
+    cls = getattr(__import__(module, fromlist=[target]), target)
+    hints = typing.get_type_hints(cls.__init__)
+    others: dict[str, list[str]] = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        hint = hints.get(parameter.name)
+        allowed: Sequence[Any] = (False, True) if hint is bool else typing.get_args(hint)
+        if parameter.kind is parameter.KEYWORD_ONLY and (hint is bool or typing.get_origin(hint) is typing.Literal):
+            key = f"{group}.{parameter.name}"
+            others[key] = [f"{key}={value}".lower() for value in allowed if value != values[parameter.name]]
+    singles = [(one,) for one in itertools.chain.from_iterable(others.values())]
+    together = tuple(alternatives[-1] for alternatives in others.values())
+    return singles + ([together] if len(others) > 1 else [])
+
+
+def sentences(lengths: Iterable[int], vocabulary: int = VOCABULARY, seed: int = 1) -> list[list[int]]:
+    """Random sentences of these lengths, without special pieces."""
+    draw = torch.Generator().manual_seed(seed)
+    return [torch.randint(EOS + 1, vocabulary, (length,), generator=draw).tolist() for length in lengths]
+
+
+def batch_of(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]] | None = None) -> Batch:
+    """A batch of these sentences, in this order."""
+    rows = torch.arange(len(sources)).numpy()
+    return make_batch(pack(sources), None if targets is None else pack(targets), rows)
+
+
+def random_batch(source_lengths: Sequence[int], target_lengths: Sequence[int], vocabulary: int = VOCABULARY) -> Batch:
+    """A batch of random sentences of these lengths."""
+    sources, targets = (
+        sentences(lengths, vocabulary, seed) for seed, lengths in enumerate((source_lengths, target_lengths))
+    )
+    return batch_of(sources, targets)
