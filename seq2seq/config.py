@@ -124,6 +124,8 @@ class _Reader:
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if annotation is Any:
             return value
+        if value == "???":  # OmegaConf's sign for a value that only the user can give
+            return self.refuse(f"`{path}` must be given, as {path}=VALUE")
         if origin is Annotated:
             return self.annotated(arguments[0], arguments[1:], value, path)
         if origin in (Union, types.UnionType):

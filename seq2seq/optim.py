@@ -108,8 +108,6 @@ class Progress:
 class Schedule:
     """A factor of the learning rate, as a pure function of a run's progress."""
 
-    needs_end = True
-
     def factor(self, progress: Progress) -> float:
         """Return the factor, usually from 0 to 1."""
         raise NotImplementedError
@@ -121,8 +119,6 @@ class Constant(Schedule):
     Args:
         warmup_steps: updates until the full rate.
     """
-
-    needs_end = False
 
     def __init__(self, *, warmup_steps: PositiveInt) -> None:
         self.warmup_steps = warmup_steps
@@ -138,8 +134,6 @@ class InverseSquareRoot(Schedule):
     Args:
         warmup_steps: updates until the peak.
     """
-
-    needs_end = False
 
     def __init__(self, *, warmup_steps: PositiveInt) -> None:
         self.warmup_steps = warmup_steps

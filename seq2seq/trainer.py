@@ -24,6 +24,9 @@ from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
 from seq2seq.runtime import DeviceName, Precision, autocast, random_state, restore_random_state
 from seq2seq.signals import SignalHandling
 
+AUTO_EPOCHS = 12
+"""Passes over the corpus where no limit is given: enough for a good model of a small corpus."""
+
 MOST_BAD_STEPS = 20
 """Updates in a row with a gradient that is not finite, before the run gives up."""
 
@@ -34,8 +37,9 @@ class TrainerConfig:
 
     Attributes:
         max_steps: updates after which training ends; null for no such limit.
-        max_epochs: passes over the corpus after which it ends; null for no such limit.
         max_time: time after which it ends, such as ``15m``, validation included; null for no such limit.
+        max_epochs: passes over the corpus after which it ends; ``auto`` is ``AUTO_EPOCHS`` where neither of the
+            others is set, and no limit where one is.
         max_tokens: padded tokens in a batch, on the longer side.
         length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
         accumulate: batches whose gradients are summed for one update.
@@ -55,8 +59,8 @@ class TrainerConfig:
     """
 
     max_steps: PositiveInt | None
-    max_epochs: PositiveInt | None
     max_time: Duration | None
+    max_epochs: Literal["auto"] | PositiveInt | None
     max_tokens: PositiveInt
     length_multiple: PositiveInt
     accumulate: PositiveInt
@@ -74,9 +78,16 @@ class TrainerConfig:
     patience: PositiveInt | None
     samples: NonNegativeInt
 
+    @property
+    def epochs(self) -> int | None:
+        """The limit of ``max_epochs``, with ``auto`` resolved."""
+        if self.max_epochs == "auto":
+            return AUTO_EPOCHS if self.max_steps is None and self.max_time is None else None
+        return self.max_epochs
+
     def __post_init__(self) -> None:
-        if self.max_steps is None and self.max_epochs is None and self.max_time is None:
-            raise ConfigError("`max_steps`, `max_epochs` or `max_time` must be set, or training would never end")
+        if self.max_steps is None and self.max_time is None and self.max_epochs is None:
+            raise ConfigError("`max_epochs`, `max_steps` or `max_time` must be set, or training would never end")
         if self.best_metric == "bleu" and self.validation_sentences == 0:
             raise ConfigError("`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu'")
 
@@ -150,8 +161,6 @@ class Trainer:
         self.metrics: dict[str, Any] = {}
         self.stopped_by: signal.Signals | None = None
         self.bad_steps = 0
-        if schedule.needs_end and config.max_steps is None and config.max_time is None and config.max_epochs is None:
-            raise ConfigError("`trainer.max_steps` or `trainer.max_time` must be set for this schedule")
 
     def train(self) -> State:
         """Train until a limit, the end of patience or a signal.
@@ -186,7 +195,7 @@ class Trainer:
             if self.stopped_by is None and validated < state.step:
                 self._validate(log)
                 validated = state.step
-            if saved < state.step or validated == state.step != saved:
+            if saved < state.step:
                 self._save(is_best=validated == state.step and state.stale == 0)
             if self.stopped_by is not None:
                 log.say(f"stopped by {self.stopped_by.name} at step {state.step}; the same command goes on from here")
@@ -233,8 +242,8 @@ class Trainer:
             shares.append(state.step / config.max_steps)
         if config.max_time:
             shares.append(state.seconds / config.max_time)
-        if config.max_epochs:
-            shares.append(state.position.epoch / config.max_epochs)
+        if config.epochs:
+            shares.append(self.batches.epochs(state.position) / config.epochs)
         return Progress(state.step, min(1.0, max(shares)))
 
     def _out_of_patience(self) -> bool:

@@ -43,6 +43,7 @@ class Validator:
         self.search = replace(search, beam_size=config.validation_beam, n_best=1)
         self.max_tokens = config.max_tokens
         self.samples = config.samples
+        self.language = data.target
 
     @torch.no_grad()
     def __call__(self) -> Validation:
@@ -61,7 +62,7 @@ class Validator:
         samples: tuple[tuple[str, str, str], ...] = ()
         if self.sentences:
             translations = self.translator.translate(self.sentences, self.search)
-            bleu = corpus_bleu(translations, self.references)
+            bleu = corpus_bleu(translations, self.references, target_language=self.language)
             shown = range(0, len(translations), max(1, len(translations) // max(1, self.samples)))[: self.samples]
             samples = tuple((self.sentences[i], self.references[i], translations[i]) for i in shown)
         return Validation(total / max(1, tokens), bleu, samples)

@@ -148,6 +148,7 @@ class TrainingBatches:
         self.source_widths = -(-(source.lengths.astype(np.int64) + 1) // multiple) * multiple
         self.target_widths = -(-(target.lengths.astype(np.int64) + 1) // multiple) * multiple
         self.widths = np.maximum(self.source_widths, self.target_widths)
+        self._planned: tuple[int, list[Integers]] | None = None
         longest = int(self.widths.max())
         if longest > max_tokens:
             raise ConfigError(
@@ -156,12 +157,21 @@ class TrainingBatches:
             )
 
     def plan(self, epoch: int) -> list[Integers]:
-        """Return the rows of every batch of an epoch, in order."""
+        """Return the rows of every batch of an epoch, in order; the last one asked for is remembered."""
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self._new_plan(epoch)
+        return self._planned[1]
+
+    def _new_plan(self, epoch: int) -> list[Integers]:
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.widths))
         order = order[np.lexsort((self.source_widths[order], self.target_widths[order]))]
         runs = cut(self.widths[order], self.max_tokens)
         return [order[start:end] for start, end in (runs[i] for i in random.permutation(len(runs)))]
+
+    def epochs(self, position: Position) -> float:
+        """Return how many passes over the corpus are done at ``position``, as a fraction."""
+        return position.epoch + position.batch / len(self.plan(position.epoch))
 
     def start(self, position: Position) -> Iterator[tuple[Batch, Position]]:
         """Yield batches from ``position`` on for ever, each with the position after it."""

@@ -1,0 +1,293 @@
+"""Checkpoints: whole or absent, checked to the last byte, never lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2seq import checkpoint
+from seq2seq.checkpoint import Snapshot
+from seq2seq.errors import CheckpointError
+
+Harm = Callable[[Path], None]
+
+FILES = [
+    "config.json",
+    "manifest.json",
+    "metrics.json",
+    "model.safetensors",
+    "tokenizer.model",
+    "training.json",
+    "training.safetensors",
+]
+
+
+def snapshot(number: float = 1.0) -> Snapshot:
+    return Snapshot(
+        weights={"a.weight": torch.full((3, 2), number), "b": torch.arange(4.0)},
+        config={"settings": {"seed": 1, "name": "Größe"}, "languages": ["en", "de"]},
+        tokenizers={"tokenizer.model": b"\x00pieces\xff"},
+        metrics={"validation_bleu": 12.5},
+        training_tensors={"optimizer.step": torch.tensor(7.0), "random.cpu": torch.arange(5, dtype=torch.uint8)},
+        training={"step": 7, "position": {"epoch": 1, "batch": 2}},
+    )
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "checkpoints"
+
+
+@pytest.fixture
+def three(checkpoints: Path) -> list[Path]:
+    return [checkpoint.save(snapshot(step), checkpoints, step) for step in (1, 2, 10)]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\n ")
+
+
+def link(path: Path) -> None:
+    elsewhere = path.parent.parent.parent / path.name
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
+    saved = snapshot()
+    loaded = checkpoint.load(checkpoint.save(saved, checkpoints, 7), training=True)
+    for found, expected in ((loaded.weights, saved.weights), (loaded.training_tensors, saved.training_tensors)):
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items())
+    assert loaded.config == saved.config
+    assert loaded.tokenizers == saved.tokenizers
+    assert loaded.metrics == saved.metrics
+    assert loaded.training == saved.training
+
+
+def test_translating_needs_no_training_state(checkpoints: Path) -> None:
+    folder = checkpoint.save(replace(snapshot(), training={}, training_tensors={}), checkpoints, 7)
+    assert sorted(path.name for path in folder.iterdir()) == [name for name in FILES if not name.startswith("training")]
+    loaded = checkpoint.load(folder)
+    assert loaded.training == {}
+    assert loaded.weights.keys() == {"a.weight", "b"}
+
+
+def test_a_checkpoint_without_training_state_cannot_be_gone_on_from(checkpoints: Path) -> None:
+    folder = checkpoint.save(replace(snapshot(), training={}, training_tensors={}), checkpoints, 7)
+    with pytest.raises(CheckpointError, match="training"):
+        checkpoint.load(folder, training=True)
+
+
+# The manifest holds the hashes of all others, so a blank more in itself is no damage.
+HARMS = [
+    (name, harm)
+    for name in FILES
+    for harm in (truncate, flip, remove, grow, link)
+    if name != "manifest.json" or harm not in (flip, grow)
+]
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMS)
+def test_no_damaged_file_goes_unnoticed(checkpoints: Path, name: str, harm: Harm) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert checkpoint.damage(folder) is None
+    harm(folder / name)
+    problem = checkpoint.damage(folder)
+    assert problem is not None
+    assert name in problem
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(folder))}.*{re.escape(name)}"):
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b"[]", b"null", b"{}", b'{"format": 1}', b'{"format": 1, "files": 3}', b'{"format": 1, "files": {"a": 1}}', b"\xff"],
+)
+def test_no_manifest_can_make_loading_fail_with_anything_but_a_message(checkpoints: Path, manifest: bytes) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    (folder / "manifest.json").write_bytes(manifest)
+    with pytest.raises(CheckpointError, match=r"manifest\.json|damaged"):
+        checkpoint.load(folder)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Take a file out of the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("harm", [remove, link])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "manifest.json"])
+def test_a_file_that_the_manifest_does_not_vouch_for_is_not_used(checkpoints: Path, name: str, harm: Harm) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    forget(folder, name)
+    harm(folder / name)
+    with pytest.raises(CheckpointError, match=re.escape(str(folder))):
+        checkpoint.load(folder, training=True)
+
+
+def test_a_file_that_was_put_beside_the_others_is_not_read(checkpoints: Path) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    (folder / "other.model").write_bytes(b"not vouched for")
+    assert checkpoint.load(folder).tokenizers.keys() == {"tokenizer.model"}
+
+
+def test_a_manifest_cannot_lead_outside_its_checkpoint(checkpoints: Path) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    (checkpoints / "secret").write_text("secret")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["../secret"] = {"bytes": 6, "sha256": "0"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "not a plain file" in str(checkpoint.damage(folder))
+
+
+def test_a_later_format_is_refused_by_name(checkpoints: Path) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    assert "format is 99, but this version reads 1" in str(checkpoint.damage(folder))
+
+
+def test_the_newest_whole_checkpoint_is_found_by_number(three: list[Path], checkpoints: Path) -> None:
+    assert checkpoint.newest_valid(checkpoints) == (three[2], [])
+
+
+@pytest.mark.parametrize("harm", [truncate, flip, remove])
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning_for_each(
+    three: list[Path], checkpoints: Path, harm: Harm
+) -> None:
+    harm(three[2] / "model.safetensors")
+    harm(three[1] / "training.safetensors")
+    found, warnings = checkpoint.newest_valid(checkpoints)
+    assert found == three[0]
+    assert len(warnings) == 2
+    assert str(three[2]) in warnings[0]
+    assert "model.safetensors" in warnings[0]
+    assert str(three[1]) in warnings[1]
+    assert "training.safetensors" in warnings[1]
+
+
+def test_where_all_are_damaged_all_are_named(three: list[Path], checkpoints: Path) -> None:
+    for folder in three:
+        flip(folder / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.newest_valid(checkpoints)
+    assert all(str(folder) in str(caught.value) for folder in three)
+
+
+def test_a_run_without_checkpoints_has_no_newest_one(tmp_path: Path) -> None:
+    assert checkpoint.newest_valid(tmp_path / "nothing") == (None, [])
+
+
+def test_pruning_keeps_the_newest_the_best_and_the_last(checkpoints: Path) -> None:
+    folders = [checkpoint.save(snapshot(step), checkpoints, step) for step in range(1, 7)]
+    checkpoint.point(checkpoints, "best", folders[1])
+    checkpoint.point(checkpoints, "last", folders[3])
+    checkpoint.prune(checkpoints, 1)
+    assert sorted(path.name for path in checkpoints.glob("step-*")) == [folders[i].name for i in (1, 3, 5)]
+    assert checkpoint.locate(checkpoints / "best") == folders[1].resolve()
+
+
+def test_a_link_is_replaced_in_place(three: list[Path], checkpoints: Path) -> None:
+    for folder in three:
+        checkpoint.point(checkpoints, "last", folder)
+        assert (checkpoints / "last").resolve() == folder.resolve()
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["last", *sorted(folder.name for folder in three)]
+
+
+def test_links_survive_when_the_run_is_moved(three: list[Path], checkpoints: Path, tmp_path: Path) -> None:
+    checkpoint.point(checkpoints, "best", three[1])
+    moved = checkpoints.parent.rename(tmp_path / "moved")
+    assert checkpoint.locate(moved) == (moved / "checkpoints" / three[1].name).resolve()
+
+
+def test_saving_a_step_again_replaces_it(checkpoints: Path) -> None:
+    checkpoint.save(snapshot(1.0), checkpoints, 7)
+    folder = checkpoint.save(snapshot(2.0), checkpoints, 7)
+    assert float(checkpoint.load(folder).weights["a.weight"][0, 0]) == 2.0
+    assert [path.name for path in checkpoints.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_failing_disk_leaves_the_old_checkpoint_as_it_was(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch, broken: str, step: int
+) -> None:
+    """Both for a new step and for one that is there already."""
+    old = checkpoint.save(snapshot(1.0), checkpoints, 1)
+    checkpoint.point(checkpoints, "last", old)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, broken, fail)
+    with pytest.raises(CheckpointError, match=r"cannot write .*No space left on device"):
+        checkpoint.save(snapshot(2.0), checkpoints, step)
+    monkeypatch.undo()
+    assert checkpoint.newest_valid(checkpoints) == (old, [])
+    assert float(checkpoint.load(checkpoint.locate(checkpoints)).weights["a.weight"][0, 0]) == 1.0
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["last", old.name]
+
+
+def test_what_a_killed_process_left_is_not_taken_for_a_checkpoint(checkpoints: Path) -> None:
+    old = checkpoint.save(snapshot(), checkpoints, 1)
+    half = checkpoints / ".step-00000002-12345"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.newest_valid(checkpoints) == (old, [])
+
+
+def test_a_run_folder_means_its_best_checkpoint_else_its_last(three: list[Path], checkpoints: Path) -> None:
+    run = checkpoints.parent
+    checkpoint.point(checkpoints, "last", three[2])
+    assert checkpoint.locate(run) == three[2].resolve()
+    checkpoint.point(checkpoints, "best", three[0])
+    assert checkpoint.locate(run) == checkpoint.locate(checkpoints) == three[0].resolve()
+    assert checkpoint.locate(checkpoints / "last") == three[2].resolve()
+    assert checkpoint.locate(three[1]) == three[1].resolve()
+
+
+def test_a_misspelt_run_folder_gets_the_nearest_name(three: list[Path], checkpoints: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"rum does not exist; did you mean 'run'\?"):
+        checkpoint.locate(checkpoints.parent.parent / "rum")
+    with pytest.raises(CheckpointError, match=r"no/where does not exist"):
+        checkpoint.locate(checkpoints / "no" / "where")
+
+
+def test_a_place_without_checkpoints_says_what_it_holds_instead(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    with pytest.raises(CheckpointError, match=r"holds none \(found: config.json\)"):
+        checkpoint.locate(tmp_path)
+    with pytest.raises(CheckpointError, match=r"holds none \(found: a file\)"):
+        checkpoint.locate(tmp_path / "config.json")
+
+
+def test_no_pickle_is_ever_written(three: list[Path]) -> None:
+    for path in three[0].iterdir():
+        assert path.suffix in {".json", ".safetensors", ".model"}
+        assert b"\x80\x04" != path.read_bytes()[:2]

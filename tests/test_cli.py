@@ -1,0 +1,240 @@
+"""Wrong commands: one clear line for each mistake, exit status 2, and not a byte of data read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from tiny import compose
+
+from seq2seq import cli, inference, run
+from seq2seq.cli import command
+from seq2seq.inference import EvaluateConfig, TranslateConfig
+from seq2seq.run import RunConfig
+
+ROOT = cli.CONFIGS.parent
+
+Mistakes = Callable[..., list[str]]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Mistakes:
+    """Runs a command in this process, exactly as its script would, and returns the lines it ends with."""
+    monkeypatch.chdir(tmp_path)
+
+    def no_data(*_: object, **__: object) -> None:
+        raise AssertionError("the mistake must be found before any data is read")
+
+    monkeypatch.setattr(run, "prepare", no_data)
+    commands = {
+        "train": (RunConfig, run.train),
+        "evaluate": (EvaluateConfig, inference.evaluate),
+        "translate": (TranslateConfig, inference.translate),
+    }
+
+    def mistakes(*arguments: str, script: str = "train") -> list[str]:
+        schema, function = commands[script]
+        HydraConfig.instance().cfg = None  # as in a fresh process
+        GlobalHydra.instance().clear()
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # the command sets it; this sees to its being unset again
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+        with pytest.raises(SystemExit) as left:
+            command(script, schema)(function)()
+        assert left.value.code == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        lines = printed.err.splitlines()
+        assert all(line.startswith("error: ") for line in lines)
+        return [line.removeprefix("error: ") for line in lines]
+
+    return mistakes
+
+
+WRONG: list[tuple[str, str]] = [
+    # misspelt keys
+    ("modle.dim=64", r"`modle.dim` must be a known setting, .* did you mean 'model.dim'\?"),
+    ("model.dmi=64", r"`model.dmi` must be a known setting, .* did you mean 'model.dim'\?"),
+    ("trainer.max_step=5", r"`trainer.max_step` must be a known setting, .* 'trainer.max_steps'\?"),
+    ("atention=dot", r"`atention` must be a known setting, .* did you mean 'attention'\?"),
+    ("trainer.xyzzy=5", r"`trainer.xyzzy` must be a known setting, .* trainer.clip_norm, .*trainer.max_steps"),
+    ("+model.extra=1", r"`model.extra` must be a setting of ModelConfig \(.*dim.*\), but is unknown"),
+    ("+decoder.num_layer=1", r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'num_layers'\?"),
+    ("~model.dim", r"`model.dim` must have a value, because ModelConfig needs it, but is missing"),
+    # misspelt groups
+    ("encoder=bilstmm", r"`encoder` must be one of bilstm, transformer, but is 'bilstmm' .*'bilstm'\?"),
+    ("attention=dott", r"`attention` must be one of additive, .*, but is 'dott' instead; did you mean 'dot'\?"),
+    ("attention@self_attention=dott", r"`(attention@)?self_attention` must be one of additive, .* 'dott' .* 'dot'\?"),
+    ("data=gramar", r"`data` must be one of .*, but is 'gramar' instead; did you mean 'grammar'\?"),
+    ("experiment=recrod", r"`experiment` must be one of .*, but is 'recrod' instead"),
+    # wrong types
+    ("model.dim=wide", r"`model.dim` must be a number such as .*'8k'.*, but is 'wide' instead"),
+    ("model.dim=1.5", r"`model.dim` must be a whole number, but is 1.5 instead"),
+    ("model.dim=null", r"`model.dim` must be a whole number, but is None instead"),
+    ("model.dim={a: 1}", r"`model.dim` must be a whole number, but is \{'a': 1\} instead"),
+    ("model.dim=true", r"`model.dim` must be a whole number, but is True instead"),
+    ("optimizer.betas=0.9", r"`optimizer.betas` must be a list, but is 0.9 instead"),
+    ("optimizer.betas=[0.9]", r"`optimizer.betas` must "),
+    ("optimizer.betas=[0.9,0.99,0.999]", r"`optimizer.betas` must "),
+    ("optimizer.betas=[0.9,1.5]", r"`optimizer.betas\[1\]` must be at least 0 and less than 1, but is 1.5"),
+    ("decoder=rnn decoder.input_feeding=maybe", r"`decoder.input_feeding` must be true or false, but is 'maybe'"),
+    ("model=5", r"`model` must be one of base, small, tiny, but is '5' instead"),
+    ("seed=one", r"`seed` must be a number such as .*, but is 'one' instead"),
+    ("data.source=5", r"`data.source` must be text, but is 5 instead"),
+    ("trainer.clip_norm=.nan", r"`trainer.clip_norm` must be a .*number"),
+    ("trainer.clip_norm=inf", r"`trainer.clip_norm` must be a .*number"),
+    # out of range
+    ("model.dim=0", r"`model.dim` must be at least 1, but is 0 instead"),
+    ("model.dim=-3", r"`model.dim` must be at least 1, but is -3 instead"),
+    ("model.dropout=1", r"`model.dropout` must be at least 0 and less than 1, but is 1.0 instead"),
+    ("seed=-1", r"`seed` must be at least 0, but is -1 instead"),
+    ("optimizer.learning_rate=0", r"`optimizer.learning_rate` must be greater than 0, but is 0.0 instead"),
+    ("scheduler.warmup=2", r"`scheduler.warmup` must be at least 0 and less than 1, but is 2.0 instead"),
+    ("cleaning.max_ratio=0.5", r"`cleaning.max_ratio` must be at least 1, but is 0.5 instead"),
+    ("tokenizer.character_coverage=0.5", r"`tokenizer.character_coverage` must be at least 0.98 and at most 1"),
+    # words that are not among the choices
+    ("model.tie_embeddings=al", r"`model.tie_embeddings` must be one of all, none, target, .*'all'\?"),
+    ("encoder.positions=rotery", r"`encoder.positions` must be one of .*, but is 'rotery' .*'rotary'\?"),
+    ("trainer.precision=fp16", r"`trainer.precision` must be one of auto, bf16, fp32, but is 'fp16' instead"),
+    ("trainer.device=gpu", r"`trainer.device` must be one of auto, cpu, cuda, but is 'gpu' instead"),
+    # units
+    ("trainer.max_time=15q", r"`trainer.max_time` must be a number such as .*'15m'.*, but is '15q' instead"),
+    ("trainer.max_time=-5m", r"`trainer.max_time` must be a number such as .*'15m'.*, but is '-5m' instead"),
+    ("trainer.max_time=0m", r"`trainer.max_time` must be greater than 0"),
+    ("trainer.max_steps=2kk", r"`trainer.max_steps` must be a number such as .*'8k'.*, but is '2kk' instead"),
+    ("trainer.max_steps=1.0005k", r"`trainer.max_steps` must be .*, but is '1.0005k' instead"),
+    # combinations that cannot be
+    ("attention.num_heads=5", r"`attention.num_heads` must divide the query width 192, but is 5 instead"),
+    ("self_attention.num_heads=5", r"`self_attention.num_heads` must divide the query width 192, but is 5 instead"),
+    ("encoder=bilstm decoder=rnn attention=dot model.dim=7", r"`model.dim` must be even for two directions, but is 7"),
+    ("encoder.positions=rotary self_attention.num_heads=64", r"`encoder.positions` rotary .* have 3 instead"),
+    ("tokenizer.joint=false", r"`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false"),
+    ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
+    (
+        "trainer.max_steps=null trainer.max_epochs=null trainer.max_time=null",
+        r"`trainer.max_\w+`.*`\S*max_steps`.*must be set, or training would never end",
+    ),
+    ("trainer.validation_sentences=0", r"`trainer.best_metric` must be 'loss' where `trainer.validation_sentences` is 0"),
+    ("data.source=xx", r"`data.source` must be one of de, en, but is 'xx' instead"),
+    ("data.source=de", r"`data.target` must differ from the source language, but both are 'de'"),
+    ("data=files", r"`data.root` must name a folder.* give data.root=FOLDER"),
+    ("data=prepared", r"`data.folder` must name a prepared folder.* give data.folder=FOLDER"),
+    ("data=multi30k data.target=it", r"`data.target` must be one of cs, de, en, fr, but is 'it' instead"),
+    # code
+    ("encoder._target_=nothing", r"`encoder._target_` must name a class as 'package.module.Class', but is 'nothing'"),
+    ("encoder._target_=seq2seq.encoders.lstm.LSTM", r"`encoder._target_` must name a class that can be imported"),
+    ("encoder._target_=os.system", r"`encoder._target_` must name a kind of Encoder, but 'os.system' is not one"),
+    ("encoder._target_=seq2seq.optim.AdamW", r"`encoder._target_` must name a kind of Encoder"),
+    # overrides that cannot be read
+    ("model.dim=[1", r"the override 'model.dim=\[1' cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[arguments for arguments, _ in WRONG])
+def test_a_mistake_is_explained_in_one_line(refuse: Mistakes, arguments: str, words: str) -> None:
+    # Values with blanks in braces are one argument; a shell would get them quoted.
+    lines = refuse(*([arguments] if "{" in arguments else arguments.split()))
+    assert len(lines) == 1, lines
+    assert re.search(words, lines[0]), lines[0]
+
+
+def test_there_are_more_than_enough_mistakes_here() -> None:
+    assert len(WRONG) == len({arguments for arguments, _ in WRONG}) >= 25
+
+
+@pytest.mark.parametrize("arguments", ["model.dim=0", "encoder=bilstmm", "attention.num_heads=5"])
+def test_a_refused_command_leaves_nothing_behind(refuse: Mistakes, arguments: str, tmp_path: Path) -> None:
+    refuse(arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (["model.dim=0", "trainer.max_tokens=0", "seed=-1"], ["model.dim", "trainer.max_tokens", "seed"]),
+        (["encoder=bilstmm", "atention=dot"], ["encoder", "atention"]),
+        (["encoder=bilstmm", "modle.dim=3", "seed=-1"], ["encoder", "modle.dim", "seed"]),
+        (["data.source=5", "search.beam_size=none", "+model.a=1"], ["data.source", "search.beam_size", "model.a"]),
+    ],
+)
+def test_all_mistakes_are_reported_together(refuse: Mistakes, arguments: list[str], keys: list[str]) -> None:
+    lines = refuse(*arguments)
+    assert len(lines) == len(keys)
+    for key in keys:
+        assert any(line.startswith(f"`{key}`") for line in lines), (key, lines)
+
+
+def test_a_setting_that_another_choice_has_is_explained(refuse: Mistakes) -> None:
+    [line] = refuse("decoder=rnn", "decoder.norm=rms")
+    assert line.startswith("`decoder.norm` must be a known setting")
+    assert "decoder.num_layers" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_refused(refuse: Mistakes) -> None:
+    [line] = refuse("trainer.device=cuda")
+    assert line.startswith("`trainer.device` must be a device this machine has, but is 'cuda'")
+
+
+@pytest.mark.parametrize("script", ["evaluate", "translate"])
+def test_a_checkpoint_must_be_given(refuse: Mistakes, script: str) -> None:
+    [line] = refuse(script=script)
+    assert line.startswith("`checkpoint` must be given")
+
+
+@pytest.mark.parametrize("script", ["evaluate", "translate"])
+def test_a_checkpoint_must_exist(refuse: Mistakes, script: str) -> None:
+    [line] = refuse("checkpoint=runs/nowhere", script=script)
+    assert line.startswith("`checkpoint` must be a run folder or a checkpoint, but runs/nowhere does not exist")
+
+
+@pytest.mark.parametrize("script", ["evaluate", "translate"])
+def test_other_commands_explain_mistakes_as_well(refuse: Mistakes, script: str) -> None:
+    lines = refuse("checkpoint=x", "search.beam_sise=3", "device=gpu", script=script)
+    assert any("did you mean 'search.beam_size'?" in line for line in lines)
+    assert any(line.startswith("`device` must be one of auto, cpu, cuda") for line in lines)
+
+
+def test_a_mended_command_is_accepted() -> None:
+    """The overrides that the messages offer do compose."""
+    values = compose("encoder=bilstm", "attention=dot", "model.dim=64", "trainer.max_time=15m", "trainer.max_steps=8k")
+    assert (values["model"]["dim"], values["trainer"]["max_time"]) == (64, "15m")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("train", ["modle.dim=64"], "did you mean 'model.dim'?"),
+        ("train", ["encoder=bilstmm"], "did you mean 'bilstm'?"),
+        ("train", ["trainer.max_time=15q"], "`trainer.max_time`"),
+        ("train", ["model.dim=0", "attention=dott"], "`model.dim`"),
+        ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'tokenizer.vocab_size'?"),
+        ("evaluate", ["checkpoint=nowhere"], "`checkpoint`"),
+        ("translate", ["checkpoint=nowhere"], "`checkpoint`"),
+    ],
+)
+def test_a_script_ends_with_status_2_and_without_a_traceback_in_no_time(
+    script: str, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )
+    seconds = time.perf_counter() - start
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert seconds < 3

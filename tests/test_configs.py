@@ -1,0 +1,93 @@
+"""Every shipped YAML file composes, fits the class it is for, and gives a model that works."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from tiny import VOCABULARY, choices, compose, random_batch, shrink
+
+from seq2seq.cli import CONFIGS
+from seq2seq.config import Component, parse
+from seq2seq.inference import EvaluateConfig, TranslateConfig
+from seq2seq.optim import Progress
+from seq2seq.run import RunConfig, check_parts
+
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
+PRIMARY = {"train": RunConfig, "evaluate": EvaluateConfig, "translate": TranslateConfig}
+
+# Data that needs to be told where it lies says so by name; no other file may need more.
+NEEDED = {("data", "files"): ["data.root=somewhere"], ("data", "prepared"): ["data.folder=somewhere"]}
+
+
+def overrides(group: str, name: str) -> list[str]:
+    return [f"{group}={name}", *NEEDED.get((group, name), [])]
+
+
+def class_of(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def components(values: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Every mapping with a ``_target_``, with its path."""
+    found = [(path, values)] if "_target_" in values else []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += components(value, f"{path}.{key}".strip("."))
+    return found
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED)
+def test_every_file_composes_to_a_configuration_whose_parts_fit(group: str, name: str) -> None:
+    check_parts(parse(RunConfig, compose(*overrides(group, name))))
+
+
+@pytest.mark.parametrize("name", sorted(PRIMARY))
+def test_every_command_has_a_configuration(name: str) -> None:
+    parse(PRIMARY[name], compose(*([] if name == "train" else ["checkpoint=somewhere"]), name=name))
+
+
+def test_there_is_no_other_file() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*PRIMARY, "common"}
+    assert {path.suffix for path in CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED)
+def test_the_keys_of_every_component_are_the_keyword_parameters_of_its_class(group: str, name: str) -> None:
+    for path, node in components(compose(*overrides(group, name))):
+        parameters = inspect.signature(class_of(node["_target_"])).parameters.values()
+        assert node.keys() - {"_target_"} == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}, path
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED)
+def test_the_keys_of_every_section_are_the_fields_of_its_class(group: str, name: str) -> None:
+    values = compose(*overrides(group, name))
+    config = parse(RunConfig, values)
+    assert values.keys() == {field.name for field in dataclasses.fields(config)}
+    for field in dataclasses.fields(config):
+        section = getattr(config, field.name)
+        if dataclasses.is_dataclass(section) and not isinstance(section, Component):
+            assert values[field.name].keys() == {inner.name for inner in dataclasses.fields(section)}, field.name
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED)
+def test_the_composed_model_learns_something_from_a_batch(group: str, name: str) -> None:
+    config = parse(RunConfig, shrink(compose(*overrides(group, name))))
+    model = config.build(VOCABULARY, VOCABULARY)
+    optimizer, schedule, objective = config.optimizer(list(model.named_parameters())), config.scheduler(), config.objective()
+    batch = random_batch([5, 3, 6], [4, 6, 2])
+    losses = []
+    for step in range(12):
+        with torch.no_grad():
+            losses.append(float(objective.eval()(model.eval(), batch).nll))
+        objective.train()(model.train(), batch).total.backward()
+        assert 0 < schedule.factor(Progress(step, 0.0)) <= 1
+        optimizer.step(1.0)
+        optimizer.zero_grad()
+    assert losses[-1] < losses[0]

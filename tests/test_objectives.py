@@ -1,0 +1,161 @@
+"""The loss: equal to torch's own, in value and gradient, without its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import VOCABULARY, build, random_batch
+from torch import Tensor
+
+from seq2seq import objectives
+from seq2seq.data.tokenizer import PAD
+from seq2seq.objectives import CrossEntropy, linear_cross_entropy
+
+WIDTH, PIECES = 12, 37
+
+every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1])
+
+
+@pytest.fixture(params=[1, 2, 7, 50], ids=lambda rows: f"{rows}-rows")
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Cuts 50 rows into 1, 8, 25 and 50 chunks, the last of which is not always full."""
+    monkeypatch.setattr(objectives, "CHUNK_ROWS", request.param)
+    return request.param
+
+
+def inputs(rows: int = 50) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    hidden = torch.randn(rows, WIDTH, requires_grad=True)
+    weight = torch.randn(PIECES, WIDTH, requires_grad=True)
+    bias = torch.randn(PIECES, requires_grad=True)
+    return hidden, weight, bias, torch.randint(0, PIECES, (rows,))
+
+
+def reference(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    logits = F.linear(hidden.double(), weight.double(), bias.double())
+    smoothed = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    return smoothed, F.cross_entropy(logits, targets, reduction="sum")
+
+
+@every_smoothing
+def test_value_and_gradients_equal_those_of_torch(chunk: int, smoothing: float) -> None:
+    *parts, targets = inputs()
+    total, nll = linear_cross_entropy(*parts, targets, smoothing)
+    expected_total, expected_nll = reference(*parts, targets, smoothing)
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-5, atol=1e-5)
+    assert not nll.requires_grad
+    # A factor other than one shows whether the gradient that comes from above is used.
+    found = torch.autograd.grad(total * 0.3, parts)
+    for gradient, expected in zip(found, torch.autograd.grad(expected_total * 0.3, parts), strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_smoothing
+def test_bfloat16_products_change_little(chunk: int, smoothing: float) -> None:
+    *parts, targets = inputs()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, nll = linear_cross_entropy(*parts, targets, smoothing)
+    expected_total, expected_nll = reference(*parts, targets, smoothing)
+    assert total.dtype == nll.dtype == torch.float32
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-2, atol=0)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-2, atol=0)
+    found = torch.autograd.grad(total, parts)
+    for gradient, expected in zip(found, torch.autograd.grad(expected_total, parts), strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient - expected).norm() < 0.02 * expected.norm()
+
+
+@every_smoothing
+def test_logits_too_large_for_a_plain_exponential_stay_finite(smoothing: float) -> None:
+    hidden, weight, bias, targets = inputs()
+    parts = [(hidden * 300).detach().requires_grad_(), weight, bias]
+    total, nll = linear_cross_entropy(*parts, targets, smoothing)
+    expected_total, expected_nll = reference(*parts, targets, smoothing)
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-4, atol=0)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-4, atol=0)
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in torch.autograd.grad(total, parts))
+
+
+def test_no_tensor_of_rows_times_pieces_is_kept_for_the_backward_pass() -> None:
+    *parts, targets = inputs(rows=64)
+    sizes: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
+
+    def kept(loss: Callable[..., tuple[Tensor, Tensor]]) -> int:
+        sizes.clear()
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            loss(*parts, targets, 0.1)
+        return max(sizes)
+
+    assert kept(reference) >= 64 * PIECES  # so the hook sees what it should
+    assert kept(linear_cross_entropy) < 64 * PIECES
+
+
+@every_smoothing
+def test_a_loss_without_gradients_is_the_same(smoothing: float) -> None:
+    *parts, targets = inputs()
+    with_gradients = linear_cross_entropy(*parts, targets, smoothing)
+    with torch.no_grad():
+        without = linear_cross_entropy(*parts, targets, smoothing)
+    assert not without[0].requires_grad
+    torch.testing.assert_close(without, tuple(value.detach() for value in with_gradients))
+
+
+@every_smoothing
+def test_only_what_asks_for_a_gradient_gets_one(smoothing: float) -> None:
+    hidden, weight, bias, targets = inputs()
+    expected = torch.autograd.grad(reference(hidden, weight, bias, targets, smoothing)[0], hidden)
+    total, _ = linear_cross_entropy(hidden, weight.detach(), bias.detach(), targets, smoothing)
+    torch.testing.assert_close(torch.autograd.grad(total, hidden), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_objective_is_torchs_loss_over_the_models_logits() -> None:
+    model, batch = build("model.tie_embeddings=none"), random_batch([3, 6, 4], [5, 2, 4])
+    logits = model.decode(batch.target[:, :-1], model.start(model.encode(batch))).logits.flatten(0, 1)
+    gold = batch.target[:, 1:].flatten()
+    plain = F.cross_entropy(logits, gold, ignore_index=PAD, reduction="sum")
+    smoothed = F.cross_entropy(logits, gold, ignore_index=PAD, label_smoothing=0.1, reduction="sum")
+    objective = CrossEntropy(label_smoothing=0.1)
+    torch.testing.assert_close(objective.train()(model, batch), (smoothed, plain), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(objective.eval()(model, batch), (plain, plain), rtol=1e-5, atol=1e-4)
+
+
+@every_smoothing
+def test_padding_has_no_part_in_the_loss(smoothing: float) -> None:
+    model, batch = build(), random_batch([3, 6, 4], [5, 2, 4])
+    objective = CrossEntropy(label_smoothing=smoothing).train()
+    wider = replace(batch, target=F.pad(batch.target, (0, 7), value=PAD))
+    found = []
+    for one in (batch, wider):
+        model.zero_grad()
+        sums = objective(model, one)
+        sums.total.backward()
+        found.append((sums.total.detach(), sums.nll, model.output.bias.grad.clone()))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+def test_the_loss_of_a_batch_is_the_sum_over_its_sentences() -> None:
+    model, objective = build(), CrossEntropy(label_smoothing=0.1).train()
+    batch = random_batch([4, 4, 4], [5, 5, 5])
+    parts = [
+        replace(batch, source=batch.source[i : i + 1], source_lengths=batch.source_lengths[i : i + 1], target=batch.target[i : i + 1])
+        for i in range(3)
+    ]
+    together = objective(model, batch).total
+    torch.testing.assert_close(together, sum(objective(model, part).total for part in parts), rtol=1e-5, atol=1e-4)
+
+
+def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary() -> None:
+    model, batch = build(), random_batch([3], [5])
+    with torch.no_grad():
+        model.output.weight.zero_()
+    sums = CrossEntropy(label_smoothing=0.1).train()(model, batch)
+    expected = batch.target_tokens * torch.tensor(float(VOCABULARY)).log()
+    torch.testing.assert_close(sums, (expected, expected))

@@ -1,0 +1,274 @@
+"""Runs that are never lost: interrupted anywhere, they go on and end in the very same numbers."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import choices, compose, shrink
+
+from seq2seq import checkpoint
+from seq2seq.config import parse
+from seq2seq.errors import ConfigError, UserError
+from seq2seq.log import read_log
+from seq2seq.optim import AdamW, Optimizer
+from seq2seq.run import RunConfig, train
+
+STEPS = 8
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parallel text in a folder: words of letters, and the same words backwards."""
+    root = tmp_path_factory.mktemp("corpus")
+    draw = random.Random(1)
+    for split, count in (("train", 200), ("validation", 12), ("test", 6)):
+        lines = [
+            " ".join("".join(draw.choices("abcdefg", k=draw.randint(1, 4))) for _ in range(draw.randint(1, 6)))
+            for _ in range(count)
+        ]
+        for language, texts in (("en", lines), ("de", [line[::-1] for line in lines])):
+            (root / f"{split}.{language}").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def start(corpus: Path, prepared: Path, tmp_path: Path) -> Run:
+    """Trains a tiny model in the run folder ``name``, with averaged weights and two batches an update."""
+
+    def run(name: str, *overrides: str) -> Path:
+        values = shrink(
+            compose(
+                "data=files",
+                f"data.root={corpus}",
+                f"prepared_dir={prepared}",
+                f"run_dir={tmp_path / name}",
+                "tokenizer.vocab_size=24",
+                "evaluate_split=null",
+                "model.dropout=0.1",
+                f"trainer.max_steps={STEPS}",
+                "trainer.max_tokens=128",
+                "trainer.accumulate=2",
+                "trainer.ema_decay=0.9",
+                "trainer.precision=fp32",
+                "trainer.device=cpu",
+                "trainer.log_every=2",
+                "trainer.checkpoint_every=3",
+                "trainer.validate_every=4",
+                "trainer.validation_sentences=3",
+                "trainer.keep_last=9",
+                *overrides,
+            )
+        )
+        return train(parse(RunConfig, values), values)
+
+    return run
+
+
+class PowerFailure(Exception):
+    """Stands for a process that dies between two updates."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    """Lets ``action`` happen at the given update, counted from 1, of the next run."""
+    taken = 0
+    real = Optimizer.step
+
+    def counted(self: Optimizer, factor: float) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            action()
+        real(self, factor)
+
+    monkeypatch.setattr(AdamW, "step", counted)
+
+
+def fail() -> None:
+    raise PowerFailure
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def assert_ended_alike(run: Path, whole: Path) -> None:
+    """The averaged weights, the raw ones, the optimizer and the generators are equal bit for bit."""
+    for name in ("model.safetensors", "training.safetensors"):
+        assert same_tensors(run / "checkpoints" / "last" / name, whole / "checkpoints" / "last" / name), name
+    states = [json.loads((path / "checkpoints" / "last" / "training.json").read_text()) for path in (run, whole)]
+    for state in states:
+        del state["seconds"]
+    assert states[0] == states[1]
+    assert states[0]["step"] == STEPS
+
+
+@pytest.mark.parametrize("decoder", choices("decoder"))
+@pytest.mark.parametrize("encoder", choices("encoder"))
+def test_a_run_that_died_goes_on_to_the_same_bits(
+    start: Run, monkeypatch: pytest.MonkeyPatch, encoder: str, decoder: str
+) -> None:
+    parts = (f"encoder={encoder}", f"decoder={decoder}")
+    whole = start("whole", *parts)
+    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+        stop_at(patch, 6, fail)
+        start("broken", *parts)
+    broken = whole.parent / "broken"
+    assert checkpoint.newest_valid(broken / "checkpoints")[0].name == "step-00000004"
+    torch.manual_seed(999)
+    assert start("broken", *parts) == broken
+    assert_ended_alike(broken, whole)
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_run_that_was_asked_to_stop_saves_itself_and_goes_on(
+    start: Run, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    whole = start("whole")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+        stop_at(patch, 5, lambda: signal.raise_signal(signal.Signals[name]))
+        start("stopped")
+    assert left.value.code == status
+    stopped = whole.parent / "stopped"
+    assert checkpoint.newest_valid(stopped / "checkpoints")[0].name == "step-00000005"
+    assert_ended_alike(start("stopped"), whole)
+
+
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
+    start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = start("whole")
+    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+        stop_at(patch, 8, fail)
+        start("broken")
+    checkpoints = whole.parent / "broken" / "checkpoints"
+    newest = checkpoints / "step-00000006"
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    capsys.readouterr()
+    broken = start("broken")
+    printed = capsys.readouterr()
+    assert f"the checkpoint {newest} cannot be used (model.safetensors" in printed.err
+    assert "Going on from step 4" in printed.out
+    assert_ended_alike(broken, whole)
+
+
+def test_two_runs_with_the_same_seed_are_equal_and_with_another_are_not(start: Run) -> None:
+    runs = [start("one"), start("two"), start("three", "seed=2")]
+    weights = [run / "checkpoints" / "last" / "model.safetensors" for run in runs]
+    assert same_tensors(weights[0], weights[1])
+    assert not same_tensors(weights[0], weights[2])
+
+
+def test_a_finished_run_given_again_has_nothing_to_do(start: Run) -> None:
+    run = start("done")
+    before = {path: path.read_bytes() for path in sorted((run / "checkpoints" / "last").iterdir())}
+    log = read_log(run)
+    start("done")
+    assert {path: path.read_bytes() for path in sorted((run / "checkpoints" / "last").iterdir())} == before
+    assert read_log(run) == log
+
+
+def test_a_run_can_be_made_longer(start: Run) -> None:
+    constant = ("scheduler=constant", "scheduler.warmup_steps=2")
+    whole = start("whole", *constant)
+    start("longer", *constant, "trainer.max_steps=4")
+    assert_ended_alike(start("longer", *constant), whole)
+
+
+@pytest.mark.parametrize(
+    ("key", "override"),
+    [
+        ("seed", "seed=2"),
+        ("model", "model.dropout=0.2"),
+        ("optimizer", "optimizer.learning_rate=0.1"),
+        ("decoder", "decoder=rnn"),
+    ],
+)
+def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str, override: str) -> None:
+    run = start("run")
+    before = (run / "checkpoints" / "last" / "manifest.json").read_text()
+    with pytest.raises(ConfigError) as caught:
+        start("run", override)
+    [words] = caught.value.mistakes
+    assert words.startswith(f"`{key}")
+    assert "give a new run_dir to start afresh" in words
+    assert (run / "checkpoints" / "last" / "manifest.json").read_text() == before
+
+
+def test_what_a_run_writes_can_be_read(start: Run) -> None:
+    run = start("run")
+    rows = read_log(run)
+    steps = [row["step"] for row in rows if "train_loss" in row]
+    assert steps == [2, 4, 6, 8]
+    assert [row["step"] for row in rows if "validation_loss" in row] == [4, 8]
+    assert all(0 <= row["padding"] < 1 for row in rows if "padding" in row)
+    names = {path.name for path in (run / "checkpoints").iterdir()}
+    assert names == {"best", "last", *(f"step-{step:08d}" for step in (3, 4, 6, 8))}
+    settings = checkpoint.load(checkpoint.locate(run)).config["settings"]
+    assert parse(RunConfig, settings).seed == 1
+    assert list((run / "tensorboard").iterdir())
+
+
+def test_the_log_of_a_run_that_died_has_every_step_once(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+        stop_at(patch, 8, fail)
+        start("broken", "trainer.checkpoint_every=3", "trainer.validate_every=100")
+    steps = [row["step"] for row in read_log(start("broken", "trainer.validate_every=100")) if "train_loss" in row]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == STEPS
+
+
+def test_the_best_checkpoint_is_the_best_validation(start: Run) -> None:
+    run = start("run", "trainer.validate_every=2", "trainer.best_metric=loss", "optimizer.learning_rate=0.5")
+    losses = {row["step"]: row["validation_loss"] for row in read_log(run) if "validation_loss" in row}
+    best = min(losses, key=lambda step: losses[step])
+    assert (run / "checkpoints" / "best").resolve().name == f"step-{best:08d}"
+    assert checkpoint.load(checkpoint.locate(run)).metrics["validation_loss"] == losses[best]
+
+
+def test_training_ends_when_patience_does(start: Run) -> None:
+    run = start(
+        "run",
+        "trainer.max_steps=200",
+        "trainer.validate_every=2",
+        "trainer.best_metric=loss",
+        "trainer.patience=2",
+        "optimizer.learning_rate=5",
+        "trainer.ema_decay=0",
+    )
+    losses = [row["validation_loss"] for row in read_log(run) if "validation_loss" in row]
+    assert len(losses) < 100
+    assert min(losses[-2:]) >= min(losses[:-2])
+    assert losses[:-2].index(min(losses)) == len(losses) - 3
+
+
+def test_a_gradient_that_stays_infinite_ends_the_run_with_advice(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def poisoned(*_: Any, **__: Any) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", poisoned)
+    with pytest.raises(UserError, match=r"not finite in \d+ updates in a row.*`optimizer.learning_rate`"):
+        start("run", "trainer.max_steps=100", "trainer.checkpoint_every=100", "trainer.validate_every=100")
+
+
+def test_epochs_can_be_the_limit(start: Run) -> None:
+    run = start("run", "trainer.max_steps=null", "trainer.max_epochs=2", "trainer.max_tokens=512")
+    state = json.loads((run / "checkpoints" / "last" / "training.json").read_text())
+    assert state["position"]["epoch"] == 2
+    assert state["position"]["batch"] <= 1  # an update of two batches may reach over the end
