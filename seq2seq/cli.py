@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
+from hydra._internal.utils import get_args_parser as hydra_arguments
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -82,46 +84,62 @@ def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[
 
     Hydra stops at its first error, so the overrides are tried again one after the other, groups first.
     """
-    texts = [argument for argument in arguments if not argument.startswith("-") and "=" in argument]
+    parser = hydra_arguments().parse_args(list(arguments))
     mistakes: list[str] = []
     overrides: list[Override] = []
-    for text in texts:
+    for text in parser.overrides:
         try:
             overrides += OverridesParser.create().parse_overrides([text])
         except HydraException:
-            mistakes.append(f"the override {text!r} cannot be read; quote values with spaces or signs: 'key=\"a b\"'")
+            mistakes.append(
+                f"the override {text!r} must be KEY=VALUE; quote values with spaces or signs: 'key=\"a b\"'"
+            )
+    folders = [CONFIGS] + ([Path(parser.config_dir).resolve()] if parser.config_dir else [])
+    compose = partial(hydra.compose, name)
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        groups = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*") if path.is_dir()}
-        good: list[str] = []
-        for override in sorted(overrides, key=lambda one: one.key_or_group not in groups):
+        good = [f"hydra.searchpath=[{','.join(map(str, folders[1:]))}]"]
+        options = group_options(folders)
+        for override in sorted(overrides, key=lambda one: one.key_or_group not in options):
             text = str(override.input_line)
             try:
-                hydra.compose(name, [*good, text])
+                compose([*good, text])
                 good.append(text)
             except (HydraException, OmegaConfBaseException) as reason:
-                mistakes.append(explain_override(override, reason, name, good, groups))
+                known = key_paths(plain(compose(good)))
+                mistakes.append(explain_override(override, reason, known, options))
         try:
-            parse(schema, plain(hydra.compose(name, good)))
+            parse(schema, plain(compose(good)))
         except ConfigError as further:
             mistakes += further.mistakes
-        except (HydraException, OmegaConfBaseException) as further:
-            mistakes.append(first_line(further))
     return ConfigError(mistakes or [first_line(error)])
 
 
-def explain_override(override: Override, reason: Exception, name: str, good: Sequence[str], groups: set[str]) -> str:
+def group_options(folders: Sequence[Path]) -> dict[str, set[str]]:
+    """Return the names to choose from in each group of these configuration folders."""
+    options: dict[str, set[str]] = {}
+    for folder in folders:
+        for path in folder.rglob("*.yaml"):
+            options.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
+    options["self_attention"] = options["attention@self_attention"] = options["attention"]
+    return options
+
+
+def explain_override(
+    override: Override, reason: Exception, settings: Sequence[str], options: Mapping[str, set[str]]
+) -> str:
     """Say in one line what is wrong with one override."""
-    key = override.key_or_group
-    if key in groups:
-        known = [path.stem for path in (CONFIGS / key).glob("*.yaml")]
-        value = str(override.value())
-        return f"`{key}` must be one of {listing(known)}, but is {value!r} instead{suggest(value, known)}"
-    known = [*key_paths(plain(hydra.compose(name, list(good)))), *groups]
+    key = override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+    if key in options:
+        value, names = str(override.value()), options[key]
+        return f"`{key}` must be one of {listing(names)}, but is {value!r} instead{suggest(value, names)}"
+    known = [*settings, *options]
     if key not in known:
         parent = key.rpartition(".")[0]
         beside = [path for path in known if path.rpartition(".")[0] == parent]
-        near = suggest(key, known) or (f"; known there: {listing(beside)}" if parent and beside else "")
+        near = suggest(key, beside) or (
+            f"; there are {listing(beside)}" if parent and beside else suggest(key, known)
+        )
         return f"`{key}` must be a known setting, but there is none of that name{near}"
     return f"`{key}`: {first_line(reason)}"
 

@@ -104,14 +104,15 @@ class Component(Generic[T]):
 
 def _prefixed(path: str, mistake: str) -> str:
     """Turn "`x` must be" into "`path.x` must be" where the message begins with a bare name."""
-    return f"`{path}.{mistake[1:]}" if path and mistake.startswith("`") else mistake
+    name = mistake[1:].partition("`")[0] if mistake.startswith("`") else ""
+    return f"`{path}.{mistake[1:]}" if path and name and "." not in name else mistake
 
 
 @dataclass
 class _Reader:
     """Reads values against annotations and collects the mistakes on the way."""
 
-    allowed: tuple[str, ...]
+    allowed: tuple[str, ...] | None
     mistakes: list[str] = field(default_factory=list)
 
     def refuse(self, message: str) -> Any:
@@ -236,9 +237,9 @@ class _Reader:
     def target(self, name: Any, base: type, path: str) -> Any:
         if not isinstance(name, str) or "." not in name:
             return self.refuse(f"`{path}` must name a class as 'package.module.Class', but is {name!r} instead")
-        if self.allowed and not name.startswith(self.allowed):
+        if self.allowed is not None and not any(name.startswith(f"{package}.") for package in self.allowed):
             return self.refuse(
-                f"`{path}` must begin with one of {listing(self.allowed)}, but is {name!r} instead; "
+                f"`{path}` must be in one of the packages {listing(self.allowed)}, but is {name!r} instead; "
                 "if you trust that code, add its package to `allow_code`"
             )
         module_name, _, class_name = name.rpartition(".")
@@ -251,18 +252,18 @@ class _Reader:
         return found
 
 
-def parse(cls: type[T], values: Mapping[str, Any], *, allowed: Sequence[str] = ()) -> T:
+def parse(cls: type[T], values: Values, *, allowed: Sequence[str] | None = None) -> T:
     """Read ``values`` into the dataclass ``cls``.
 
     Args:
         cls: the section that describes the whole configuration.
         values: plain mappings, lists and scalars, as read from YAML or JSON.
-        allowed: where given, ``_target_`` may only name classes that begin with one of these prefixes.
+        allowed: where given, ``_target_`` may only name classes of these packages.
 
     Raises:
         ConfigError: holds every mistake found, each with its key path.
     """
-    reader = _Reader(tuple(allowed))
+    reader = _Reader(None if allowed is None else tuple(allowed))
     result = reader.section(cls, values, "")
     if reader.mistakes:
         raise ConfigError(sorted(reader.mistakes))

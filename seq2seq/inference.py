@@ -94,7 +94,12 @@ class _DataOnly:
 
 
 def report_on(
-    path: Path, test: TestSet, search: SearchConfig, device: DeviceName, allow_code: Sequence[str], output: Path
+    path: Path,
+    test: TestSet,
+    search: SearchConfig,
+    device: DeviceName,
+    allow_code: Sequence[str] | None,
+    output: Path,
 ) -> Path:
     """Translate a test set, score it, write the report and print the scores."""
     folder = checkpoint.locate(path)

@@ -21,7 +21,7 @@ from seq2seq.data.corpora import Corpus
 from seq2seq.data.prepare import prepare
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.inference import report_on
 from seq2seq.log import say, warn
@@ -41,7 +41,7 @@ class RunConfig(Architecture):
     """Everything that decides a training run.
 
     Attributes:
-        name: groups runs: they are kept in ``runs/<name>/``.
+        name: groups runs: they are kept in ``runs/<name>/``; null takes the name of the corpus.
         run_dir: the run folder; null for a new one. A folder that has checkpoints goes on from them.
         prepared_dir: where prepared data is kept.
         seed: decides initial weights, batches and dropout.
@@ -56,7 +56,7 @@ class RunConfig(Architecture):
         search: how translations are read out.
     """
 
-    name: str
+    name: str | None
     run_dir: str | None
     prepared_dir: str
     seed: NonNegativeInt
@@ -103,19 +103,11 @@ def train(config: RunConfig, values: Values) -> Path:
     device = choose_device(config.trainer.device)
     check_parts(config)
     data = prepare_data(config)
-    seed_everything(config.seed)
-    run = make_run_folder(config.run_dir, config.name)
-    previous = find_previous(run, values)
-    precision = choose_precision(config.trainer.precision, device)
-    if previous is not None:
-        precision = getattr(torch, previous.config["precision"])
-    else:
-        (run / "config.json").write_text(json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
-
-    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
-    if previous is not None:
-        load_weights(model, previous)
-    objective = config.objective()
+    if "validation" not in data.splits:
+        raise DataError(
+            "`data` must have a validation split (for files: validation, valid, val or dev), "
+            f"but has only {listing(data.splits)}"
+        )
     source, target = data.ids("train")
     batches = TrainingBatches(
         source,
@@ -124,6 +116,19 @@ def train(config: RunConfig, values: Values) -> Path:
         multiple=config.trainer.length_multiple,
         seed=config.seed,
     )
+    run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
+    previous = find_previous(run, values)
+    precision = choose_precision(config.trainer.precision, device)
+    if previous is not None:
+        precision = getattr(torch, previous.config["precision"])
+    else:
+        (run / "config.json").write_text(json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+
+    seed_everything(config.seed)
+    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+    if previous is not None:
+        load_weights(model, previous)
+    objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
     def snapshot(metrics: dict[str, Any], tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Any:
@@ -187,4 +192,4 @@ def evaluate_after_training(config: RunConfig, data: PreparedData, run: Path) ->
         warn(f"no evaluation: {error}")
         return
     test = TestSet(split, data.source, data.target, sources, references)
-    report_on(run, test, config.search, config.trainer.device, (), run / "evaluation" / split)
+    report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / split)

@@ -305,7 +305,7 @@ class Trainer:
                 snapshot = self.snapshot(self.metrics, tensors, asdict(self.state))
         folder = checkpoint.save(snapshot, checkpoints, self.state.step)
         checkpoint.point(checkpoints, "last", folder)
-        if is_best or not (checkpoints / "best").exists():
+        if is_best:
             checkpoint.point(checkpoints, "best", folder)
         checkpoint.prune(checkpoints, self.config.keep_last)
 

@@ -18,7 +18,7 @@ from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.search import Hypothesis, SearchConfig, search
 
-TRUSTED = "seq2seq."
+TRUSTED = "seq2seq"
 """The only package whose classes a checkpoint may name, unless its user lists more."""
 
 BUFFERED_LINES = 2048
@@ -82,13 +82,13 @@ class Translator:
         cls,
         snapshot: checkpoint.Snapshot,
         device: DeviceName = "auto",
-        allow_code: Sequence[str] = (),
+        allow_code: Sequence[str] | None = (),
         warn: Callable[[str], None] = print,
     ) -> Translator:
-        """Rebuild from a snapshot that is already read."""
+        """Rebuild from a snapshot that is already read; ``allow_code`` None trusts it wholly, as one's own run."""
         settings = snapshot.config["settings"]
         parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
-        architecture = parse(Architecture, parts, allowed=(TRUSTED, *allow_code))
+        architecture = parse(Architecture, parts, allowed=None if allow_code is None else (TRUSTED, *allow_code))
         models = snapshot.tokenizers
         both = "tokenizer.model" in models
         source = Tokenizer(models["tokenizer.model" if both else "source.model"])

@@ -80,7 +80,9 @@ def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
     loaded = checkpoint.load(checkpoint.save(saved, checkpoints, 7), training=True)
     for found, expected in ((loaded.weights, saved.weights), (loaded.training_tensors, saved.training_tensors)):
         assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items())
+        assert all(
+            torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items()
+        )
     assert loaded.config == saved.config
     assert loaded.tokenizers == saved.tokenizers
     assert loaded.metrics == saved.metrics
@@ -89,7 +91,9 @@ def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
 
 def test_translating_needs_no_training_state(checkpoints: Path) -> None:
     folder = checkpoint.save(replace(snapshot(), training={}, training_tensors={}), checkpoints, 7)
-    assert sorted(path.name for path in folder.iterdir()) == [name for name in FILES if not name.startswith("training")]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        name for name in FILES if not name.startswith("training")
+    ]
     loaded = checkpoint.load(folder)
     assert loaded.training == {}
     assert loaded.weights.keys() == {"a.weight", "b"}
@@ -125,7 +129,16 @@ def test_no_damaged_file_goes_unnoticed(checkpoints: Path, name: str, harm: Harm
 
 @pytest.mark.parametrize(
     "manifest",
-    [b"", b"[]", b"null", b"{}", b'{"format": 1}', b'{"format": 1, "files": 3}', b'{"format": 1, "files": {"a": 1}}', b"\xff"],
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 1, "files": 3}',
+        b'{"format": 1, "files": {"a": 1}}',
+        b"\xff",
+    ],
 )
 def test_no_manifest_can_make_loading_fail_with_anything_but_a_message(checkpoints: Path, manifest: bytes) -> None:
     folder = checkpoint.save(snapshot(), checkpoints, 7)
@@ -290,4 +303,4 @@ def test_a_place_without_checkpoints_says_what_it_holds_instead(tmp_path: Path) 
 def test_no_pickle_is_ever_written(three: list[Path]) -> None:
     for path in three[0].iterdir():
         assert path.suffix in {".json", ".safetensors", ".model"}
-        assert b"\x80\x04" != path.read_bytes()[:2]
+        assert path.read_bytes()[:2] != b"\x80\x04"

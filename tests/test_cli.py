@@ -114,7 +114,10 @@ WRONG: list[tuple[str, str]] = [
     # combinations that cannot be
     ("attention.num_heads=5", r"`attention.num_heads` must divide the query width 192, but is 5 instead"),
     ("self_attention.num_heads=5", r"`self_attention.num_heads` must divide the query width 192, but is 5 instead"),
-    ("encoder=bilstm decoder=rnn attention=dot model.dim=7", r"`model.dim` must be even for two directions, but is 7"),
+    (
+        "encoder=bilstm decoder=rnn attention=dot model.dim=7",
+        r"`model.dim` must be even for two directions, but is 7",
+    ),
     ("encoder.positions=rotary self_attention.num_heads=64", r"`encoder.positions` rotary .* have 3 instead"),
     ("tokenizer.joint=false", r"`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false"),
     ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
@@ -122,7 +125,10 @@ WRONG: list[tuple[str, str]] = [
         "trainer.max_steps=null trainer.max_epochs=null trainer.max_time=null",
         r"`trainer.max_\w+`.*`\S*max_steps`.*must be set, or training would never end",
     ),
-    ("trainer.validation_sentences=0", r"`trainer.best_metric` must be 'loss' where `trainer.validation_sentences` is 0"),
+    (
+        "trainer.validation_sentences=0",
+        r"`trainer.best_metric` must be 'loss' where `trainer.validation_sentences` is 0",
+    ),
     ("data.source=xx", r"`data.source` must be one of de, en, but is 'xx' instead"),
     ("data.source=de", r"`data.target` must differ from the source language, but both are 'de'"),
     ("data=files", r"`data.root` must name a folder.* give data.root=FOLDER"),
@@ -205,7 +211,9 @@ def test_other_commands_explain_mistakes_as_well(refuse: Mistakes, script: str) 
 
 def test_a_mended_command_is_accepted() -> None:
     """The overrides that the messages offer do compose."""
-    values = compose("encoder=bilstm", "attention=dot", "model.dim=64", "trainer.max_time=15m", "trainer.max_steps=8k")
+    values = compose(
+        "encoder=bilstm", "attention=dot", "model.dim=64", "trainer.max_time=15m", "trainer.max_steps=8k"
+    )
     assert (values["model"]["dim"], values["trainer"]["max_time"]) == (64, "15m")
 
 

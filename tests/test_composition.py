@@ -39,7 +39,10 @@ def matrix() -> list[Overrides]:
         for name, beside in itertools.product(choices(group), choices(other)):
             cases += [(f"{group}={name}", f"{other}={beside}", *changed) for changed in variants(group, name)]
     cases += [(f"attention@self_attention={attention}",) for attention in attentions]
-    cases += [("attention@self_attention=dot", f"attention={attention}", "attention.project=true") for attention in attentions]
+    cases += [
+        ("attention@self_attention=dot", f"attention={attention}", "attention.project=true")
+        for attention in attentions
+    ]
     return cases
 
 
@@ -120,7 +123,9 @@ def test_padding_is_invisible_to_every_combination(model: Seq2SeqModel, batch: B
 
 @torch.no_grad()
 def test_a_sentence_does_not_depend_on_those_beside_it(model: Seq2SeqModel, batch: Batch) -> None:
-    sources, targets = (sentences(lengths, seed=seed) for seed, lengths in enumerate((SOURCE_LENGTHS, TARGET_LENGTHS)))
+    sources, targets = (
+        sentences(lengths, seed=seed) for seed, lengths in enumerate((SOURCE_LENGTHS, TARGET_LENGTHS))
+    )
     together = model(batch)
     for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
         alone = batch_of([source], [target])
@@ -140,7 +145,9 @@ def test_reordering_commutes_with_a_step(model: Seq2SeqModel, batch: Batch) -> N
     torch.testing.assert_close(reorder_first, step_first[rows], **TOLERANCE)
     following = torch.randint(4, VOCABULARY, (len(rows), 1))
     torch.testing.assert_close(
-        read(model, following, reordered_early)[0], read(model, following, reordered_late.reorder(rows))[0], **TOLERANCE
+        read(model, following, reordered_early)[0],
+        read(model, following, reordered_late.reorder(rows))[0],
+        **TOLERANCE,
     )
     assert not torch.allclose(step_first[rows], step_first, **TOLERANCE)
 

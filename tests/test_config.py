@@ -110,18 +110,39 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ({"colours": ["red", 3]}, "`colours[1]` must be text, but is 3 instead"),
         ({"wheel": 3}, "`wheel` must be a group of settings, but is 3 instead"),
         ({"wheel__spare": "no"}, "`wheel.spare` must be true or false, but is 'no' instead"),
-        ({"wheel__radus": 1}, "`wheel.radus` must be a setting of Wheel (radius, spare), but is unknown; did you mean 'radius'?"),
+        (
+            {"wheel__radus": 1},
+            "`wheel.radus` must be a setting of Wheel (radius, spare), but is unknown; did you mean 'radius'?",
+        ),
         ({"engine": "Engine"}, "`engine` must be a group of settings, but is 'Engine' instead"),
         ({"engine__power": 0}, "`engine.power` must be at least 1, but is 0 instead"),
-        ({"engine__kind": "diesl"}, "`engine.kind` must be one of diesel, electric, but is 'diesl' instead; did you mean 'diesel'?"),
+        (
+            {"engine__kind": "diesl"},
+            "`engine.kind` must be one of diesel, electric, but is 'diesl' instead; did you mean 'diesel'?",
+        ),
         ({"engine__kind": 1}, "`engine.kind` must be one of diesel, electric, but is 1 instead"),
         ({"engine__size": 3}, "`engine.size` is given at run time and must not be set"),
-        ({"engine__powr": 3}, "`engine.powr` must be a setting of Engine (kind, power), but is unknown; did you mean 'power'?"),
-        ({"engine___target_": "Engine"}, "`engine._target_` must name a class as 'package.module.Class', but is 'Engine' instead"),
+        (
+            {"engine__powr": 3},
+            "`engine.powr` must be a setting of Engine (kind, power), but is unknown; did you mean 'power'?",
+        ),
+        (
+            {"engine___target_": "Engine"},
+            "`engine._target_` must name a class as 'package.module.Class', but is 'Engine' instead",
+        ),
         ({"engine___target_": 5}, "`engine._target_` must name a class as 'package.module.Class', but is 5 instead"),
-        ({"engine___target_": f"{HERE}.Broken"}, f"`engine._target_` must name a kind of Engine, but '{HERE}.Broken' is not one"),
-        ({"engine___target_": f"{HERE}.car"}, f"`engine._target_` must name a kind of Engine, but '{HERE}.car' is not one"),
-        ({"speed": 3}, "`speed` must be a setting of Car (colours, doors, engine, rust, service, wheel), but is unknown"),
+        (
+            {"engine___target_": f"{HERE}.Broken"},
+            f"`engine._target_` must name a kind of Engine, but '{HERE}.Broken' is not one",
+        ),
+        (
+            {"engine___target_": f"{HERE}.car"},
+            f"`engine._target_` must name a kind of Engine, but '{HERE}.car' is not one",
+        ),
+        (
+            {"speed": 3},
+            "`speed` must be a setting of Car (colours, doors, engine, rust, service, wheel), but is unknown",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_in_these_words(changes: dict[str, Any], words: str) -> None:
@@ -134,7 +155,9 @@ def test_a_class_that_cannot_be_imported_is_named(target: str) -> None:
     assert words.startswith(f"`engine._target_` must name a class that can be imported, but '{target}' cannot: ")
 
 
-@pytest.mark.parametrize("target", ["..Engine", ".Engine", "a..b.Engine", "engine.", " .x", "os..path.X", "__main__.X"])
+@pytest.mark.parametrize(
+    "target", ["..Engine", ".Engine", "a..b.Engine", "engine.", " .x", "os..path.X", "__main__.X"]
+)
 def test_no_spelling_of_a_class_gives_anything_but_a_message(target: str) -> None:
     [words] = mistakes(car(engine___target_=target))
     assert words.startswith("`engine._target_` must name a class")
@@ -180,7 +203,18 @@ def test_a_prefix_that_the_user_trusts_is_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), (" 2 h ", 7200.0), ("1d", 86400.0), ("1w", None), ("m", None), ("-1s", None), ("1m30s", None), ("", None)],
+    [
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("1.5m", 90.0),
+        (" 2 h ", 7200.0),
+        ("1d", 86400.0),
+        ("1w", None),
+        ("m", None),
+        ("-1s", None),
+        ("1m30s", None),
+        ("", None),
+    ],
 )
 def test_times_have_units(text: str, seconds: float | None) -> None:
     assert SECONDS.parse(text) == seconds
@@ -200,7 +234,9 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_a_thousand(text: str) 
 
 @pytest.mark.parametrize("text", ["0.5", "1.0005k"])
 def test_what_is_left_of_a_whole_number_must_be_whole(text: str) -> None:
-    assert mistakes(car(doors=text)) == [f"`doors` must be a number such as '8000', '8k', '2M', but is '{text}' instead"]
+    assert mistakes(car(doors=text)) == [
+        f"`doors` must be a number such as '8000', '8k', '2M', but is '{text}' instead"
+    ]
 
 
 @given(low=st.floats(-5, 5), width=st.floats(0.5, 5), value=st.floats(-12, 12))

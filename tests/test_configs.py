@@ -80,7 +80,11 @@ def test_the_keys_of_every_section_are_the_fields_of_its_class(group: str, name:
 def test_the_composed_model_learns_something_from_a_batch(group: str, name: str) -> None:
     config = parse(RunConfig, shrink(compose(*overrides(group, name))))
     model = config.build(VOCABULARY, VOCABULARY)
-    optimizer, schedule, objective = config.optimizer(list(model.named_parameters())), config.scheduler(), config.objective()
+    optimizer, schedule, objective = (
+        config.optimizer(list(model.named_parameters())),
+        config.scheduler(),
+        config.objective(),
+    )
     batch = random_batch([5, 3, 6], [4, 6, 2])
     losses = []
     for step in range(12):

@@ -34,7 +34,9 @@ def inputs(rows: int = 50) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return hidden, weight, bias, torch.randint(0, PIECES, (rows,))
 
 
-def reference(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+def reference(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
     logits = F.linear(hidden.double(), weight.double(), bias.double())
     smoothed = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
     return smoothed, F.cross_entropy(logits, targets, reduction="sum")
@@ -145,7 +147,12 @@ def test_the_loss_of_a_batch_is_the_sum_over_its_sentences() -> None:
     model, objective = build(), CrossEntropy(label_smoothing=0.1).train()
     batch = random_batch([4, 4, 4], [5, 5, 5])
     parts = [
-        replace(batch, source=batch.source[i : i + 1], source_lengths=batch.source_lengths[i : i + 1], target=batch.target[i : i + 1])
+        replace(
+            batch,
+            source=batch.source[i : i + 1],
+            source_lengths=batch.source_lengths[i : i + 1],
+            target=batch.target[i : i + 1],
+        )
         for i in range(3)
     ]
     together = objective(model, batch).total

@@ -206,7 +206,7 @@ scripts/train.py | scripts/prepare.py)
     *) set -- "$@" {TINY_GRAMMAR} ;;
     esac
     case "$*" in
-    *max_steps=*) set -- "$@" {TINY} trainer.max_steps=6 ;;
+    *max_epochs=*) set -- "$@" {TINY} trainer.max_steps=6 ;;
     *) set -- "$@" {TINY} trainer.max_steps=4 ;;
     esac
     ;;
@@ -270,7 +270,7 @@ def test_every_command_runs_and_gives_what_the_page_says(workshop: Path) -> None
     printed = {block: type_in(block, workshop) for block in blocks("sh")}
 
     run = workshop / "runs/first"
-    resumed = next(text for block, text in printed.items() if "max_steps=" in block)
+    resumed = next(text for block, text in printed.items() if "max_epochs=" in block)
     assert "Going on from step 4" in resumed
     assert {"config.json", "log.jsonl", "tensorboard", "checkpoints", "evaluation"} <= {
         path.name for path in run.iterdir()

@@ -79,7 +79,7 @@ def start(corpus: Path, prepared: Path, tmp_path: Path) -> Run:
     return run
 
 
-class PowerFailure(Exception):
+class PowerCutError(Exception):
     """Stands for a process that dies between two updates."""
 
 
@@ -99,7 +99,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], Non
 
 
 def fail() -> None:
-    raise PowerFailure
+    raise PowerCutError
 
 
 def same_tensors(one: Path, other: Path) -> bool:
@@ -125,9 +125,10 @@ def test_a_run_that_died_goes_on_to_the_same_bits(
 ) -> None:
     parts = (f"encoder={encoder}", f"decoder={decoder}")
     whole = start("whole", *parts)
-    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+    with monkeypatch.context() as patch:
         stop_at(patch, 6, fail)
-        start("broken", *parts)
+        with pytest.raises(PowerCutError):
+            start("broken", *parts)
     broken = whole.parent / "broken"
     assert checkpoint.newest_valid(broken / "checkpoints")[0].name == "step-00000004"
     torch.manual_seed(999)
@@ -140,9 +141,10 @@ def test_a_run_that_was_asked_to_stop_saves_itself_and_goes_on(
     start: Run, monkeypatch: pytest.MonkeyPatch, name: str, status: int
 ) -> None:
     whole = start("whole")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+    with monkeypatch.context() as patch:
         stop_at(patch, 5, lambda: signal.raise_signal(signal.Signals[name]))
-        start("stopped")
+        with pytest.raises(SystemExit) as left:
+            start("stopped")
     assert left.value.code == status
     stopped = whole.parent / "stopped"
     assert checkpoint.newest_valid(stopped / "checkpoints")[0].name == "step-00000005"
@@ -153,9 +155,10 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = start("whole")
-    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+    with monkeypatch.context() as patch:
         stop_at(patch, 8, fail)
-        start("broken")
+        with pytest.raises(PowerCutError):
+            start("broken")
     checkpoints = whole.parent / "broken" / "checkpoints"
     newest = checkpoints / "step-00000006"
     weights = newest / "model.safetensors"
@@ -226,9 +229,10 @@ def test_what_a_run_writes_can_be_read(start: Run) -> None:
 
 
 def test_the_log_of_a_run_that_died_has_every_step_once(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(PowerFailure):
+    with monkeypatch.context() as patch:
         stop_at(patch, 8, fail)
-        start("broken", "trainer.checkpoint_every=3", "trainer.validate_every=100")
+        with pytest.raises(PowerCutError):
+            start("broken", "trainer.checkpoint_every=3", "trainer.validate_every=100")
     steps = [row["step"] for row in read_log(start("broken", "trainer.validate_every=100")) if "train_loss" in row]
     assert steps == sorted(set(steps))
     assert steps[-1] == STEPS

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import typing
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import hydra
@@ -37,7 +37,7 @@ def compose(*overrides: str, name: str = "train") -> Values:
     return copy.deepcopy(_compose(overrides, name))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compose(overrides: tuple[str, ...], name: str) -> Values:
     # `name` of a run asks Hydra for something that only a command line has.
     fixed = ("name=tests",) if name == "train" else ()

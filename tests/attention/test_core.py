@@ -51,7 +51,13 @@ def test_the_inner_products_are_the_five_of_the_literature() -> None:
 @heads_and_maps
 @pytest.mark.parametrize("name", INNER_PRODUCTS)
 def test_the_fused_path_equals_the_explicit_one(
-    name: str, num_heads: int, project: bool, steps: int, padding: Tensor | None, causal: bool, kernel_calls: list[bool]
+    name: str,
+    num_heads: int,
+    project: bool,
+    steps: int,
+    padding: Tensor | None,
+    causal: bool,
+    kernel_calls: list[bool],
 ) -> None:
     attention = make_attention(name, 16, 16, num_heads=num_heads, project=project)
     query = torch.randn(3, steps, 16, requires_grad=True)
@@ -60,7 +66,8 @@ def test_the_fused_path_equals_the_explicit_one(
     if causal:  # with its own later padding, a query could be left without any key
         padding = None if padding is None else padding | (torch.arange(7) <= 7 - steps)
     fused = attention(query, memory, padding, causal=causal)
-    assert kernel_calls and fused.weights is None
+    assert kernel_calls
+    assert fused.weights is None
     kernel_calls.clear()
     explicit = attention(query, memory, padding, causal=causal, need_weights=True)
     assert not kernel_calls
@@ -117,9 +124,7 @@ def test_weights_sum_to_one_and_what_is_hidden_gets_exactly_nothing(
 def test_the_context_is_the_weighted_mean_of_the_values(name: str) -> None:
     attention = make_attention(name, 16, 16)
     states = torch.randn(3, 7, 16)
-    context, weights = attention(
-        torch.randn(3, 2, 16), attention.project_memory(states), PADDING, need_weights=True
-    )
+    context, weights = attention(torch.randn(3, 2, 16), attention.project_memory(states), PADDING, need_weights=True)
     torch.testing.assert_close(context, weights[:, 0] @ states, atol=2e-6, rtol=1e-5)
 
 

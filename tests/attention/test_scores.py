@@ -79,7 +79,12 @@ def accepts_unequal_widths(name: str) -> bool:
     return True
 
 
-WIDTHS = [(name, width, 4) for name in choices("attention") for width in (4, 6) if width == 4 or accepts_unequal_widths(name)]
+WIDTHS = [
+    (name, width, 4)
+    for name in choices("attention")
+    for width in (4, 6)
+    if width == 4 or accepts_unequal_widths(name)
+]
 UNEQUAL_REFUSED = [name for name in choices("attention") if not accepts_unequal_widths(name)]
 
 

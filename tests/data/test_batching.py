@@ -34,7 +34,9 @@ def corpus(count: int = PAIRS, seed: int = 0) -> tuple[Sequences, Sequences]:
     random = np.random.default_rng(seed)
     source_lengths = np.clip(random.lognormal(2.6, 0.45, count).astype(int), 1, 60)
     target_lengths = np.clip((source_lengths * random.normal(1.05, 0.15, count)).astype(int), 1, 60)
-    sides = ([[FIRST + i] + [9] * (n - 1) for i, n in enumerate(lengths)] for lengths in (source_lengths, target_lengths))
+    sides = (
+        [[FIRST + i] + [9] * (n - 1) for i, n in enumerate(lengths)] for lengths in (source_lengths, target_lengths)
+    )
     source, target = (pack(side) for side in sides)
     return source, target
 
@@ -63,7 +65,9 @@ def test_every_pair_appears_exactly_once_an_epoch() -> None:
 
 def test_the_order_depends_on_the_seed_and_the_epoch_only() -> None:
     orders = {
-        (seed, number): [names(batch) for batch, _ in epoch(stream(seed), number)] for seed in (1, 2) for number in (0, 1)
+        (seed, number): [names(batch) for batch, _ in epoch(stream(seed), number)]
+        for seed in (1, 2)
+        for number in (0, 1)
     }
     for (seed, number), order in orders.items():
         assert order == [names(batch) for batch, _ in epoch(stream(seed), number)]

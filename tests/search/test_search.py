@@ -47,7 +47,6 @@ def with_limit(config: SearchConfig, pieces: int) -> SearchConfig:
 def decisive(model: Seq2SeqModel, factor: float = 4.0) -> Seq2SeqModel:
     """Random weights give all pieces nearly the same probability; these do not."""
     with torch.no_grad():
-        model.decoder.get_parameter(next(name for name, _ in model.decoder.named_parameters())).mul_(factor)
         model.output.bias.normal_()
         model.target_embedding.weight.mul_(factor)
     return model
@@ -247,7 +246,13 @@ def test_more_translations_than_the_beam_holds_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("normalization", "penalty", "length", "expected"),
-    [("average", 0.0, 7, 1.0), ("average", 1.0, 7, 7.0), ("average", 0.5, 9, 3.0), ("gnmt", 1.0, 7, 2.0), ("gnmt", 2.0, 13, 9.0)],
+    [
+        ("average", 0.0, 7, 1.0),
+        ("average", 1.0, 7, 7.0),
+        ("average", 0.5, 9, 3.0),
+        ("gnmt", 1.0, 7, 2.0),
+        ("gnmt", 2.0, 13, 9.0),
+    ],
 )
 def test_length_penalties_at_points_worked_out_by_hand(
     normalization: str, penalty: float, length: int, expected: float
