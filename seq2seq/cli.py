@@ -135,11 +135,10 @@ def explain_override(
         return f"`{key}` must be one of {listing(names)}, but is {value!r} instead{suggest(value, names)}"
     known = [*settings, *options]
     if key not in known:
-        parent = key.rpartition(".")[0]
-        beside = [path for path in known if path.rpartition(".")[0] == parent]
-        near = suggest(key, beside) or (
-            f"; there are {listing(beside)}" if parent and beside else suggest(key, known)
-        )
+        parent, _, name = key.rpartition(".")
+        beside = [path.rpartition(".")[2] for path in known if path.rpartition(".")[0] == parent]
+        there = f"; {parent} has {listing(beside)}" if parent and beside else suggest(key, known)
+        near = suggest(name, beside) or there
         return f"`{key}` must be a known setting, but there is none of that name{near}"
     return f"`{key}`: {first_line(reason)}"
 

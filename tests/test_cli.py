@@ -62,10 +62,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 WRONG: list[tuple[str, str]] = [
     # misspelt keys
     ("modle.dim=64", r"`modle.dim` must be a known setting, .* did you mean 'model.dim'\?"),
-    ("model.dmi=64", r"`model.dmi` must be a known setting, .* did you mean 'model.dim'\?"),
-    ("trainer.max_step=5", r"`trainer.max_step` must be a known setting, .* 'trainer.max_steps'\?"),
+    ("model.dmi=64", r"`model.dmi` must be a known setting, .* did you mean 'dim'\?"),
+    ("trainer.max_step=5", r"`trainer.max_step` must be a known setting, .* '(trainer.)?max_steps'\?"),
     ("atention=dot", r"`atention` must be a known setting, .* did you mean 'attention'\?"),
-    ("trainer.xyzzy=5", r"`trainer.xyzzy` must be a known setting, .* trainer.clip_norm, .*trainer.max_steps"),
+    ("trainer.xyzzy=5", r"`trainer.xyzzy` must be a known setting, .*clip_norm, .*max_steps"),
     ("+model.extra=1", r"`model.extra` must be a setting of ModelConfig \(.*dim.*\), but is unknown"),
     ("+decoder.num_layer=1", r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'num_layers'\?"),
     ("~model.dim", r"`model.dim` must have a value, because ModelConfig needs it, but is missing"),
@@ -140,7 +140,7 @@ WRONG: list[tuple[str, str]] = [
     ("encoder._target_=os.system", r"`encoder._target_` must name a kind of Encoder, but 'os.system' is not one"),
     ("encoder._target_=seq2seq.optim.AdamW", r"`encoder._target_` must name a kind of Encoder"),
     # overrides that cannot be read
-    ("model.dim=[1", r"the override 'model.dim=\[1' cannot be read"),
+    ("model.dim=[1", r"the override 'model.dim=\[1' must be KEY=VALUE"),
 ]
 
 
@@ -181,7 +181,7 @@ def test_all_mistakes_are_reported_together(refuse: Mistakes, arguments: list[st
 def test_a_setting_that_another_choice_has_is_explained(refuse: Mistakes) -> None:
     [line] = refuse("decoder=rnn", "decoder.norm=rms")
     assert line.startswith("`decoder.norm` must be a known setting")
-    assert "decoder.num_layers" in line
+    assert "cell, dropout, input_feeding, num_layers" in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -205,7 +205,7 @@ def test_a_checkpoint_must_exist(refuse: Mistakes, script: str) -> None:
 @pytest.mark.parametrize("script", ["evaluate", "translate"])
 def test_other_commands_explain_mistakes_as_well(refuse: Mistakes, script: str) -> None:
     lines = refuse("checkpoint=x", "search.beam_sise=3", "device=gpu", script=script)
-    assert any("did you mean 'search.beam_size'?" in line for line in lines)
+    assert any("did you mean 'beam_size'?" in line for line in lines)
     assert any(line.startswith("`device` must be one of auto, cpu, cuda") for line in lines)
 
 
@@ -225,7 +225,7 @@ def test_a_mended_command_is_accepted() -> None:
         ("train", ["encoder=bilstmm"], "did you mean 'bilstm'?"),
         ("train", ["trainer.max_time=15q"], "`trainer.max_time`"),
         ("train", ["model.dim=0", "attention=dott"], "`model.dim`"),
-        ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'tokenizer.vocab_size'?"),
+        ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'vocab_size'?"),
         ("evaluate", ["checkpoint=nowhere"], "`checkpoint`"),
         ("translate", ["checkpoint=nowhere"], "`checkpoint`"),
     ],

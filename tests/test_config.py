@@ -73,7 +73,7 @@ def car(**changes: Any) -> dict[str, Any]:
     return values
 
 
-def mistakes(values: dict[str, Any], allowed: tuple[str, ...] = ()) -> list[str]:
+def mistakes(values: dict[str, Any], allowed: tuple[str, ...] | None = None) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         parse(Car, values, allowed=allowed)
     return caught.value.mistakes
@@ -183,22 +183,22 @@ def test_a_refusal_of_the_class_itself_gets_the_path_of_its_key() -> None:
     assert caught.value.mistakes == ["`engine.power` must be at most 100, but is 101 instead"]
 
 
-@pytest.mark.parametrize("allowed", [("seq2seq.",), ("seq2seq.", "other.")])
+@pytest.mark.parametrize("allowed", [(), ("seq2seq",), ("seq2seq", "other")])
 def test_a_class_outside_the_trusted_packages_is_not_even_imported(allowed: tuple[str, ...]) -> None:
     [words] = mistakes(car(engine___target_="no_such_package.Engine"), allowed)
-    assert words.startswith("`engine._target_` must begin with one of ")
-    assert all(prefix in words for prefix in allowed)
+    assert words.startswith("`engine._target_` must be in one of the packages ")
+    assert all(package in words for package in allowed)
     assert "`allow_code`" in words
 
 
 @pytest.mark.parametrize("target", ["seq2seqx.Engine", "os.seq2seq.Engine", "xseq2seq.optim.AdamW"])
 def test_a_name_that_only_looks_trusted_is_not(target: str) -> None:
-    [words] = mistakes(car(engine___target_=target), ("seq2seq.",))
-    assert "must begin with one of seq2seq." in words
+    [words] = mistakes(car(engine___target_=target), ("seq2seq",))
+    assert "must be in one of the packages seq2seq, but" in words
 
 
-def test_a_prefix_that_the_user_trusts_is_accepted() -> None:
-    assert parse(Car, car(), allowed=("seq2seq.", HERE)).engine(1).power == 50
+def test_a_package_that_the_user_trusts_is_accepted() -> None:
+    assert parse(Car, car(), allowed=("seq2seq", HERE)).engine(1).power == 50
 
 
 @pytest.mark.parametrize(

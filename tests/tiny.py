@@ -39,10 +39,8 @@ def compose(*overrides: str, name: str = "train") -> Values:
 
 @cache
 def _compose(overrides: tuple[str, ...], name: str) -> Values:
-    # `name` of a run asks Hydra for something that only a command line has.
-    fixed = ("name=tests",) if name == "train" else ()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return plain(hydra.compose(name, [*fixed, *overrides]))
+        return plain(hydra.compose(name, list(overrides)))
 
 
 def shrink(values: Values, dim: int = 16) -> Values:
