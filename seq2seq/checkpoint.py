@@ -67,14 +67,26 @@ def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write_files(snapshot, temporary)
-        if final.exists():  # the same step again, after a resume: the new one takes its place
-            shutil.rmtree(final)
-        os.replace(temporary, final)
-        _flush_folder(checkpoints)
+        _publish(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
     return final
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name; where that is taken (the same step again), the old one goes afterwards."""
+    old = final.with_name(f".old-{final.name}-{os.getpid()}")
+    if final.exists():
+        os.rename(final, old)
+    try:
+        os.replace(temporary, final)
+    except OSError:
+        if old.exists():
+            os.rename(old, final)
+        raise
+    _flush_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(snapshot: Snapshot, folder: Path) -> None:
@@ -136,25 +148,51 @@ def _steps(checkpoints: Path) -> list[Path]:
     return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
 
 
-def damage(folder: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None where every file is as its manifest says."""
+class _DamagedError(Exception):
+    """Why a checkpoint cannot be used."""
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    """Return the contents of every file that the manifest vouches for, and of no other."""
+    path = folder / MANIFEST
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = dict(manifest["files"])
+        if path.is_symlink() or not path.is_file():
+            raise _DamagedError(f"{MANIFEST} is missing")
+        manifest = json.loads(path.read_text())
         if manifest["format"] != FORMAT:
-            return f"its format is {manifest['format']}, but this version reads {FORMAT}"
-        for name, entry in files.items():
-            path = folder / name
-            if Path(name).name != name or path.is_symlink():
-                return f"{name} is not a plain file of the checkpoint"
-            data = path.read_bytes() if path.is_file() else b""
-            if len(data) != entry["bytes"] or hashlib.sha256(data).hexdigest() != entry["sha256"]:
-                return f"{name} is damaged or missing"
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{MANIFEST} cannot be read ({error})"
-    return None
+            raise _DamagedError(f"its format is {manifest['format']}, but this version reads {FORMAT}")
+        return {name: _read_file(folder, name, entry) for name, entry in dict(manifest["files"]).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _DamagedError(f"{MANIFEST} cannot be read ({error})") from error
+
+
+def _read_file(folder: Path, name: str, entry: Json) -> bytes:
+    path = folder / name
+    if Path(name).name != name or path.is_symlink():
+        raise _DamagedError(f"{name} is not a plain file of the checkpoint")
+    # The size first: a file that has grown without bound must not be read.
+    fits = path.is_file() and path.stat().st_size == entry["bytes"]
+    data = path.read_bytes() if fits else b""
+    if not fits or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise _DamagedError(f"{name} is damaged or missing")
+    return data
+
+
+def _missing(files: Mapping[str, bytes], *, training: bool) -> str | None:
+    """Return the first file that a checkpoint must have and this one lacks."""
+    needed = ["model.safetensors", "config.json", "metrics.json"]
+    needed += ["tokenizer.model"] if "source.model" not in files else ["target.model"]
+    needed += ["training.safetensors", "training.json"] if training else []
+    return next((name for name in needed if name not in files), None)
+
+
+def damage(folder: Path, *, training: bool = False) -> str | None:
+    """Return what is wrong with a checkpoint, or None where every file is there and as its manifest says."""
+    try:
+        missing = _missing(_read(folder), training=training)
+    except _DamagedError as error:
+        return str(error)
+    return f"{missing} is not in its manifest" if missing else None
 
 
 def load(folder: Path, *, training: bool = False) -> Snapshot:
@@ -165,24 +203,25 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
         training: whether to read what a resumed run needs, too.
 
     Raises:
-        CheckpointError: the checkpoint is damaged.
+        CheckpointError: the checkpoint is damaged or lacks something.
     """
-    problem = damage(folder)
-    if problem:
-        raise CheckpointError(f"the checkpoint {folder} cannot be used: {problem}")
     try:
-        config = json.loads((folder / "config.json").read_text())
-        config.pop("format", None)
+        files = _read(folder)
+        missing = _missing(files, training=training)
+        if missing:
+            raise _DamagedError(f"{missing} is not in its manifest")
+        config = json.loads(files["config.json"])
+        config.pop("format")
         return Snapshot(
-            weights=safetensors.torch.load_file(folder / "model.safetensors"),
+            weights=safetensors.torch.load(files["model.safetensors"]),
             config=config,
-            tokenizers={path.name: path.read_bytes() for path in sorted(folder.glob("*.model"))},
-            metrics=json.loads((folder / "metrics.json").read_text()),
-            training_tensors=safetensors.torch.load_file(folder / "training.safetensors") if training else {},
-            training=json.loads((folder / "training.json").read_text()) if training else {},
+            tokenizers={name: data for name, data in files.items() if name.endswith(".model")},
+            metrics=json.loads(files["metrics.json"]),
+            training_tensors=safetensors.torch.load(files["training.safetensors"]) if training else {},
+            training=json.loads(files["training.json"]) if training else {},
         )
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
+    except (ValueError, KeyError, AttributeError, safetensors.SafetensorError, _DamagedError) as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
 
 def locate(path: Path) -> Path:
@@ -205,14 +244,14 @@ def locate(path: Path) -> Path:
 
 
 def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest undamaged checkpoint, and a warning for each damaged one that is newer.
+    """Return the newest checkpoint that a run can go on from, and a warning for each newer one that is damaged.
 
     Raises:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
     warnings: list[str] = []
     for folder in reversed(_steps(checkpoints)):
-        problem = damage(folder)
+        problem = damage(folder, training=True)
         if problem is None:
             return folder, warnings
         warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")

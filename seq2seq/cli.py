@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
+# What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+
 USER_MISTAKE = 2
 """Exit status for anything the user can mend."""
 
@@ -41,7 +44,11 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
     """
 
     def decorate(function: Callable[[T, Mapping[str, Any]], object]) -> Callable[[], None]:
+        composed = False
+
         def task(config: DictConfig) -> None:
+            nonlocal composed
+            composed = True
             try:
                 values = plain(config)
                 function(parse(schema, values), values)
@@ -53,7 +60,9 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
-            except (HydraException, OmegaConfBaseException) as error:
+            except HYDRA_ERRORS as error:
+                if composed:  # not about the command line: a bug, which deserves its traceback
+                    raise
                 fail(explain(error, name, schema, sys.argv[1:]))
             except BrokenPipeError:
                 # The reader has closed the pipe, as `head` does; there is nobody left to tell.
@@ -105,7 +114,7 @@ def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[
             try:
                 compose([*good, text])
                 good.append(text)
-            except (HydraException, OmegaConfBaseException) as reason:
+            except HYDRA_ERRORS as reason:
                 known = key_paths(plain(compose(good)))
                 mistakes.append(explain_override(override, reason, known, options))
         try:

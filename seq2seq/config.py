@@ -139,10 +139,16 @@ class _Reader:
             return self.refuse(f"`{path}` must be one of {listing(choices)}, but is {value!r} instead{near}")
         if origin is Component:
             return self.component(arguments[0], value, path)
-        if origin in (list, tuple, Sequence):
+        if origin in (tuple, Sequence):
             if isinstance(value, str) or not isinstance(value, Sequence):
                 return self.refuse(f"`{path}` must be a list, but is {value!r} instead")
-            return tuple(self.value(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+            kinds = arguments if origin is tuple and ... not in arguments else arguments[:1] * len(value)
+            if len(value) != len(kinds):
+                return self.refuse(f"`{path}` must have {len(kinds)} values, but is {value!r} instead")
+            return tuple(
+                self.value(kind, item, f"{path}[{i}]")
+                for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+            )
         if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
             return self.section(annotation, value, path)
         return self.plain(annotation, value, path)
@@ -245,7 +251,7 @@ class _Reader:
         module_name, _, class_name = name.rpartition(".")
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
             return self.refuse(f"`{path}` must name a class that can be imported, but {name!r} cannot: {error}")
         if not (isinstance(found, type) and issubclass(found, base)):
             return self.refuse(f"`{path}` must name a kind of {base.__name__}, but {name!r} is not one")

@@ -76,20 +76,20 @@ class AdamW(Optimizer):
         named: NamedParameters,
         *,
         learning_rate: PositiveFloat,
-        betas: tuple[Probability, ...],
+        betas: tuple[Probability, Probability],
         epsilon: PositiveFloat,
         weight_decay: NonNegativeFloat,
     ) -> None:
         super().__init__(named)
-        matrices = [p for name, p in named if p.ndim >= 2 and "embedding" not in name]
+        embeddings = ("embedding.weight", "positions.learned.weight")
+        matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(embeddings)]
         decayed = {id(p) for p in matrices}
         others = [p for _, p in named if id(p) not in decayed]
         groups = [
             {"params": matrices, "weight_decay": weight_decay, "initial_lr": learning_rate},
             {"params": others, "weight_decay": 0.0, "initial_lr": learning_rate},
         ]
-        first, second = betas
-        self.groups = torch.optim.AdamW(groups, lr=learning_rate, betas=(first, second), eps=epsilon, fused=True)
+        self.groups = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from seq2seq.optim import Optimizer, Schedule
 from seq2seq.runfolder import find_previous, make_run_folder
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
-from seq2seq.trainer import Trainer, TrainerConfig
+from seq2seq.trainer import Trainer
+from seq2seq.training import TrainerConfig
 from seq2seq.translate import Translator, load_weights
 from seq2seq.validation import Validator
 

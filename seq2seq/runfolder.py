@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.errors import ConfigError
 from seq2seq.log import warn
 
-HARMLESS = ("name", "run_dir", "prepared_dir", "evaluate_split", "trainer", "search")
-"""Sections that a run may change when it goes on."""
+HARMLESS = ("name", "run_dir", "prepared_dir", "evaluate_split", "search", "trainer")
+"""What a run may change when it goes on ..."""
+
+HARMFUL = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "ema_decay", "precision")
+"""... except these settings of the trainer, which the position in the data and the weights depend on."""
 
 
 def make_run_folder(run_dir: str | None, name: str) -> Path:
@@ -47,12 +52,26 @@ def find_previous(run: Path, values: Values) -> checkpoint.Snapshot | None:
     if folder is None:
         return None
     previous = checkpoint.load(folder, training=True)
+    before, now = decisive(previous.config["settings"]), decisive(values)
     mistakes = [
-        f"`{key}` must be {previous.config['settings'].get(key)!r}, as it was when {run} began, "
-        f"but is {values[key]!r} instead; give a new run_dir to start afresh"
-        for key in values
-        if key not in HARMLESS and values[key] != previous.config["settings"].get(key)
+        f"`{key}` must be {before.get(key)!r}, as it was when {run} began, but is {now.get(key)!r} instead; "
+        "give a new run_dir to start afresh"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
     ]
     if mistakes:
         raise ConfigError(mistakes)
     return previous
+
+
+def decisive(values: Values) -> dict[str, Any]:
+    """Return, by dotted key, the settings that must stay as they are while a run goes on."""
+    kept: dict[str, Any] = {f"trainer.{key}": values["trainer"].get(key) for key in HARMFUL}
+    pending = [(key, value) for key, value in values.items() if key not in HARMLESS]
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += [(f"{key}.{name}", inner) for name, inner in value.items()]
+        else:
+            kept[key] = value
+    return kept

@@ -49,6 +49,7 @@ ORDER = [
     "translate",
     "evaluation.*",
     "log",
+    "training",
     "trainer",
     "validation",
     "runfolder",

@@ -112,9 +112,11 @@ def cut(widths: Integers, budget: int) -> list[tuple[int, int]]:
     runs = []
     start, count = 0, len(widths)
     while start < count:
-        rows = min(count - start, max(1, budget // int(widths[start])))
-        while rows * int(widths[start : start + rows].max()) > budget and rows > 1:
-            rows = max(1, budget // int(widths[start : start + rows].max()))
+        # No run can be longer than its first sentence allows, so the search for the longest one ends there.
+        most = max(1, budget // int(widths[start]))
+        padded = np.maximum.accumulate(widths[start : start + most])
+        fits = padded * np.arange(1, len(padded) + 1) <= budget
+        rows = max(1, int(np.count_nonzero(fits)))
         runs.append((start, start + rows))
         start += rows
     return runs

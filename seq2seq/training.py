@@ -1,0 +1,105 @@
+"""The values that describe a training run: its settings, where it is, and what it measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from seq2seq.data.batching import Position
+from seq2seq.errors import ConfigError
+from seq2seq.runtime import DeviceName, Precision
+
+AUTO_EPOCHS = 12
+"""Passes over the corpus where no limit is given: enough for a good model of a small corpus."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long, how large and how often.
+
+    Attributes:
+        max_steps: updates after which training ends; null for no such limit.
+        max_time: time after which it ends, such as ``15m``, validation included; null for no such limit.
+        max_epochs: passes over the corpus after which it ends; ``auto`` is ``AUTO_EPOCHS`` where neither of the
+            others is set, and no limit where one is.
+        max_tokens: padded tokens in a batch, on the longer side.
+        length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
+        accumulate: batches whose gradients are summed for one update.
+        clip_norm: largest norm of the gradient.
+        ema_decay: decay of the exponential average of weights; 0 for none.
+        device: where to compute.
+        precision: of matrix products; ``auto`` takes bf16 where it pays.
+        log_every: updates between measurements.
+        validate_every: updates between validations.
+        validation_sentences: sentences translated at each validation; 0 for the loss alone.
+        validation_beam: beam of those translations.
+        checkpoint_every: updates between checkpoints.
+        keep_last: newest checkpoints kept, beside the best.
+        best_metric: what makes a checkpoint the best.
+        patience: validations without a better one after which training ends; null for never.
+        samples: translations shown at each validation.
+    """
+
+    max_steps: PositiveInt | None
+    max_time: Duration | None
+    max_epochs: Literal["auto"] | PositiveInt | None
+    max_tokens: PositiveInt
+    length_multiple: PositiveInt
+    accumulate: PositiveInt
+    clip_norm: PositiveFloat
+    ema_decay: Probability
+    device: DeviceName
+    precision: Precision
+    log_every: PositiveInt
+    validate_every: PositiveInt
+    validation_sentences: NonNegativeInt
+    validation_beam: PositiveInt
+    checkpoint_every: PositiveInt
+    keep_last: PositiveInt
+    best_metric: Literal["bleu", "loss"]
+    patience: PositiveInt | None
+    samples: NonNegativeInt
+
+    @property
+    def epochs(self) -> int | None:
+        """The limit of ``max_epochs``, with ``auto`` resolved."""
+        if self.max_epochs == "auto":
+            return AUTO_EPOCHS if self.max_steps is None and self.max_time is None else None
+        return self.max_epochs
+
+    def __post_init__(self) -> None:
+        if self.max_steps is None and self.max_time is None and self.max_epochs is None:
+            raise ConfigError("`max_epochs`, `max_steps` or `max_time` must be set, or training would never end")
+        if self.best_metric == "bleu" and self.validation_sentences == 0:
+            raise ConfigError("`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu'")
+
+
+@dataclass
+class State:
+    """Where a run is.
+
+    Attributes:
+        step: updates done.
+        position: place in the data.
+        seconds: time spent training, over all processes of the run.
+        best: best validation value so far, larger being better; None before the first.
+        stale: validations since then.
+        skipped: updates left out because a gradient was not finite.
+    """
+
+    step: int = 0
+    position: Position = field(default_factory=Position)
+    seconds: float = 0.0
+    best: float | None = None
+    stale: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The result of one validation: loss in nats a piece, BLEU where sentences were translated, and samples."""
+
+    loss: float
+    bleu: float | None
+    samples: tuple[tuple[str, str, str], ...]
