@@ -128,12 +128,19 @@ def _flush_folder(folder: Path) -> None:
 
 
 def point(checkpoints: Path, name: str, target: Path) -> None:
-    """Let ``checkpoints/name`` lead to ``target``, in one step."""
+    """Let ``checkpoints/name`` lead to ``target``, in one step.
+
+    Raises:
+        CheckpointError: the disk refuses, or the file system has no links.
+    """
     temporary = checkpoints / f".{name}-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.name)
-    os.replace(temporary, checkpoints / name)
-    _flush_folder(checkpoints)
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        os.replace(temporary, checkpoints / name)
+        _flush_folder(checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"cannot let {checkpoints / name} lead to {target.name}: {error}") from error
 
 
 def prune(checkpoints: Path, keep: int) -> None:
@@ -141,7 +148,15 @@ def prune(checkpoints: Path, keep: int) -> None:
     linked = {(checkpoints / name).resolve() for name in LINKS}
     for folder in _steps(checkpoints)[:-keep]:
         if folder.resolve() not in linked:
-            shutil.rmtree(folder)
+            # What cannot be removed now is tried again at the next save; training is worth more than tidiness.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(checkpoints: Path) -> None:
+    """Remove what killed processes left half-written; only for the one process that owns the run."""
+    for pattern in (f".{PREFIX}*", ".old-*"):
+        for folder in checkpoints.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _steps(checkpoints: Path) -> list[Path]:
@@ -220,7 +235,15 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
             training_tensors=safetensors.torch.load(files["training.safetensors"]) if training else {},
             training=json.loads(files["training.json"]) if training else {},
         )
-    except (ValueError, KeyError, AttributeError, safetensors.SafetensorError, _DamagedError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        safetensors.SafetensorError,
+        _DamagedError,
+    ) as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
 

@@ -48,10 +48,11 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
 
         def task(config: DictConfig) -> None:
             nonlocal composed
-            composed = True
             try:
                 values = plain(config)
-                function(parse(schema, values), values)
+                parsed = parse(schema, values)
+                composed = True
+                function(parsed, values)
             except UserError as error:
                 fail(error)
 
@@ -66,7 +67,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                 fail(explain(error, name, schema, sys.argv[1:]))
             except BrokenPipeError:
                 # The reader has closed the pipe, as `head` does; there is nobody left to tell.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
         return program
 

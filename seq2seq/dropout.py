@@ -18,7 +18,7 @@ def dropout(hidden: Tensor, probability: float, training: bool) -> Tensor:
         return hidden
     if hidden.device.type != "cpu":
         return F.dropout(hidden, probability)
-    dropped = round(probability * 256)
+    dropped = min(max(round(probability * 256), 1), 255)
     words = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     keep = words.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= dropped
     return hidden * keep.to(hidden.dtype).mul_(256 / (256 - dropped))

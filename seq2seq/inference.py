@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.config import Component, Values, parse
 from seq2seq.data.corpora import Corpus
+from seq2seq.data.formats import read_lines
 from seq2seq.errors import DataError
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
@@ -83,9 +86,15 @@ def evaluate(config: EvaluateConfig, values: Values) -> Path:
     if not pairs:
         raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
     test = TestSet(split, corpus.source, corpus.target, [s for s, _ in pairs], [t for _, t in pairs])
-    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
-    output = Path(config.output) if config.output else run / "evaluation" / split
+    # The scores of a corpus the model was not trained on must not take the place of its own.
+    name = split if config.data is None else f"{corpus.name}-{split}"
+    output = Path(config.output) if config.output else (run_of(folder) or folder) / "evaluation" / name
     return report_on(folder, test, config.search, config.device, config.allow_code, output)
+
+
+def run_of(folder: Path) -> Path | None:
+    """Return the run folder that a checkpoint lies in; None for one that was copied elsewhere."""
+    return folder.parent.parent if folder.parent.name == "checkpoints" else None
 
 
 @dataclass(frozen=True)
@@ -111,9 +120,13 @@ def report_on(
             f"but is {test.source_language}-{test.target_language} instead"
         )
     translator = Translator.restore(snapshot, device, allow_code, warn)
-    run = folder.parent.parent
+    run = run_of(folder)
     evaluation = evaluate_translator(
-        translator, test, search, history=read_log(run), facts=facts_of(folder, snapshot, translator)
+        translator,
+        test,
+        search,
+        history=read_log(run) if run else [],
+        facts=facts_of(folder, snapshot, translator),
     )
     report = write_report(evaluation, output)
     for line in summary_lines(evaluation):
@@ -128,7 +141,7 @@ def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator
     device = next(translator.model.parameters()).device
     return {
         "checkpoint": str(folder),
-        "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
+        "trained until": f"step {snapshot.metrics['step']}",
         "parameters": f"{translator.model.num_parameters:,}",
         "encoder": settings["encoder"]["_target_"].rpartition(".")[2],
         "attention": settings["attention"]["score"]["_target_"].rpartition(".")[2],
@@ -148,13 +161,37 @@ def translate(config: TranslateConfig, values: Values) -> None:
         UserError: the checkpoint or a file cannot be used.
     """
     translator = Translator.load(config.checkpoint, device=config.device, allow_code=config.allow_code, warn=warn)
+    with output_lines(config.output) as write:
+        for translation in translator.stream(input_lines(config.input), config.search):
+            write(translation)
+
+
+def input_lines(path: str | None) -> Iterator[str]:
+    """Return the lines of a file, checked as any corpus is, or of standard input, forgiving as a pipe needs."""
+    if path is not None:
+        return read_lines(path)
+    return (line.decode("utf-8", errors="replace").rstrip("\r\n") for line in sys.stdin.buffer)
+
+
+@contextmanager
+def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
+    """Give a function that writes a line to a file or to standard output, always in UTF-8.
+
+    A file gets its name only when all of it is written, so a translation of a file may even go over that file.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    if path is None:
+        yield lambda line: sys.stdout.buffer.write(line.encode() + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    unfinished = Path(f"{path}.unfinished")
     try:
-        lines = open(config.input, "rb") if config.input else sys.stdin.buffer  # noqa: SIM115 (closed below)
-        output = open(config.output, "w", encoding="utf-8") if config.output else sys.stdout  # noqa: SIM115
+        with unfinished.open("wb") as file:
+            yield lambda line: file.write(line.encode() + b"\n")
+        os.replace(unfinished, path)
     except OSError as error:
-        raise DataError(f"cannot open {error.filename}: {error.strerror}") from None
-    with lines, output:
-        texts = (line.decode("utf-8", errors="replace").rstrip("\n") for line in lines)
-        for translation in translator.stream(texts, config.search):
-            output.write(translation.replace("\n", " ") + "\n")
-        output.flush()
+        raise DataError(f"`output` must be a file that can be written, but is not: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

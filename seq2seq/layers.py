@@ -126,7 +126,7 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        padding: Tensor | None,
+        is_token: Tensor | None,
         *,
         causal: bool = False,
         rotation: Rotation | None = None,
@@ -137,7 +137,7 @@ class SelfAttention(nn.Module):
 
         Args:
             hidden: the stack's running sum.
-            padding: (B,T), True where a token is; None where nothing is padded.
+            is_token: (B,T), True where a token is; None where nothing is padded.
             causal: whether a position sees only itself and earlier ones.
             rotation: rotary position embedding.
             past: keys and values of earlier positions, while decoding.
@@ -147,7 +147,7 @@ class SelfAttention(nn.Module):
         memory = self.attention.project_memory(query, rotation=rotation, offset=offset)
         if past is not None:
             memory = KeyValue(torch.cat([past.key, memory.key], 2), torch.cat([past.value, memory.value], 2))
-        output = self.attention(query, memory, padding, causal=causal, rotation=rotation, offset=offset)
+        output = self.attention(query, memory, is_token, causal=causal, rotation=rotation, offset=offset)
         return self.residual.leave(hidden, output.context), memory
 
 
@@ -163,11 +163,11 @@ class CrossAttention(nn.Module):
         self.fit = nn.Identity() if same else nn.Linear(attention.output_dim, style.dim, bias=False)
 
     def forward(
-        self, hidden: Tensor, memory: KeyValue, padding: Tensor | None, *, need_weights: bool = False
+        self, hidden: Tensor, memory: KeyValue, is_token: Tensor | None, *, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """(B,T,D) -> (B,T,D) and, where asked for, the weights (B,H,T,S)."""
         query = self.residual.enter(hidden)
-        output: AttentionOutput = self.attention(query, memory, padding, need_weights=need_weights)
+        output: AttentionOutput = self.attention(query, memory, is_token, need_weights=need_weights)
         return self.residual.leave(hidden, self.fit(output.context)), output.weights
 
 

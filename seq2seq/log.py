@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -95,7 +96,9 @@ class RunLog:
 
         kept = [row for row in read_log(run) if row.get("step", 0) <= step]
         path = run / LOG_FILE
-        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        unfinished = run / f"{LOG_FILE}.unfinished"
+        unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        os.replace(unfinished, path)
         self.file = path.open("a", encoding="utf-8")
         purge = {"purge_step": step + 1} if step else {}
         self.board = SummaryWriter(str(run / "tensorboard"), **purge)

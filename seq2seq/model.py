@@ -16,7 +16,7 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.decoders.base import Decoder, DecoderState
 from seq2seq.dropout import dropout
-from seq2seq.encoders.base import Encoder, Memory, padding_mask
+from seq2seq.encoders.base import Encoder, Memory, token_mask
 from seq2seq.errors import ConfigError
 from seq2seq.layers import ModelConfig
 
@@ -101,9 +101,9 @@ class Seq2SeqModel(nn.Module):
 
     def encode(self, batch: Batch) -> Memory:
         """Encode the source side of a batch."""
-        padding = padding_mask(batch.source_lengths, batch.source.shape[1]) if batch.source_padded else None
+        is_token = token_mask(batch.source_lengths, batch.source.shape[1]) if batch.source_padded else None
         embedded = self._embed(self.source_embedding, batch.source)
-        memory: Memory = self.encoder(embedded, padding, batch.source_lengths)
+        memory: Memory = self.encoder(embedded, is_token, batch.source_lengths)
         return memory
 
     def start(self, memory: Memory) -> DecoderState:

@@ -55,7 +55,8 @@ class Optimizer:
         parameters = dict(self.named)
         for key, value in state.items():
             kind, _, name = key.partition(".")
-            self.groups.state[parameters[name]][kind] = value.clone()
+            parameter = parameters[name]
+            self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
 
 
 class AdamW(Optimizer):
@@ -82,7 +83,8 @@ class AdamW(Optimizer):
     ) -> None:
         super().__init__(named)
         embeddings = ("embedding.weight", "positions.learned.weight")
-        matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(embeddings)]
+        # Some parameters have an axis of heads in front; what stands behind it decides.
+        matrices = [p for name, p in named if p.ndim >= 2 and min(p.shape[-2:]) > 1 and not name.endswith(embeddings)]
         decayed = {id(p) for p in matrices}
         others = [p for _, p in named if id(p) not in decayed]
         groups = [

@@ -1,6 +1,6 @@
 """The one assembly: from a configuration to parts, and from parts to a finished run. Read this file first.
 
-Each function here is one command. It reads top to bottom: what is made of what, and in which order.
+:func:`train` reads top to bottom: what is made of what, and in which order.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from seq2seq import checkpoint
-from seq2seq.config import Component, NonNegativeInt, Values
+from seq2seq.checkpoint import Snapshot
+from seq2seq.config import Component, Range, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
@@ -28,7 +28,7 @@ from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
-from seq2seq.runfolder import find_previous, make_run_folder
+from seq2seq.runfolder import find_previous, make_run_folder, only_writer
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.trainer import Trainer
@@ -60,7 +60,7 @@ class RunConfig(Architecture):
     name: str | None
     run_dir: str | None
     prepared_dir: str
-    seed: NonNegativeInt
+    seed: Annotated[int, Range(low=0, high=2**63 - 1)]
     evaluate_split: str | None
     data: Component[Corpus]
     cleaning: CleaningConfig
@@ -79,9 +79,21 @@ class RunConfig(Architecture):
 
 
 def prepare_data(config: RunConfig) -> PreparedData:
-    """Make the corpus's token store, or find it made."""
+    """Make the corpus's token store, or find it made.
+
+    Raises:
+        DataError: the corpus cannot be used, lacks a validation split, or ``prepared_dir`` cannot be written.
+    """
     corpus = config.data()
-    return prepare(corpus, config.cleaning, config.tokenizer, root=Path(config.prepared_dir), report=say)
+    if "validation" not in corpus.splits():
+        raise DataError(
+            "`data` must have a validation split (for files: validation, valid, val or dev), "
+            f"but has only {listing(corpus.splits())}"
+        )
+    try:
+        return prepare(corpus, config.cleaning, config.tokenizer, root=Path(config.prepared_dir), report=say)
+    except OSError as error:
+        raise DataError(f"`prepared_dir` must be a folder that can be written, but is not: {error}") from error
 
 
 def check_parts(config: RunConfig) -> None:
@@ -90,9 +102,9 @@ def check_parts(config: RunConfig) -> None:
     Raises:
         ConfigError: the message names the key to change.
     """
-    choose_precision(config.trainer.precision, choose_device(config.trainer.device))
     with torch.device("meta"):
-        config.build(config.tokenizer.vocab_size, config.tokenizer.vocab_size)
+        model = config.build(config.tokenizer.vocab_size, config.tokenizer.vocab_size)
+        config.optimizer(list(model.named_parameters()))
 
 
 def train(config: RunConfig, values: Values) -> Path:
@@ -104,11 +116,7 @@ def train(config: RunConfig, values: Values) -> Path:
     device = choose_device(config.trainer.device)
     check_parts(config)
     data = prepare_data(config)
-    if "validation" not in data.splits:
-        raise DataError(
-            "`data` must have a validation split (for files: validation, valid, val or dev), "
-            f"but has only {listing(data.splits)}"
-        )
+    test = test_set(config, data)
     source, target = data.ids("train")
     batches = TrainingBatches(
         source,
@@ -118,13 +126,27 @@ def train(config: RunConfig, values: Values) -> Path:
         seed=config.seed,
     )
     run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
-    previous = find_previous(run, values)
-    precision = choose_precision(config.trainer.precision, device)
-    if previous is not None:
-        precision = getattr(torch, previous.config["precision"])
-    else:
-        (run / "config.json").write_text(json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    with only_writer(run):
+        trainer = make_trainer(config, values, data, batches, run, device)
+        trainer.train()
+    if trainer.stopped_by is not None:
+        sys.exit({"SIGINT": 130, "SIGTERM": 143}.get(trainer.stopped_by.name, 0))
+    if test is not None:
+        # One's own run is trusted: its parts may come from any package.
+        report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / test.split)
+    return run
 
+
+def make_trainer(
+    config: RunConfig, values: Values, data: PreparedData, batches: TrainingBatches, run: Path, device: torch.device
+) -> Trainer:
+    """Put the parts of a run together, as new or as its newest checkpoint left them."""
+    previous = find_previous(run, values, data.manifest["key"])
+    if previous is None:
+        precision = choose_precision(config.trainer.precision, device)
+        (run / "config.json").write_text(json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    else:
+        precision = getattr(torch, previous.config["precision"])
     seed_everything(config.seed)
     model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
     if previous is not None:
@@ -132,8 +154,8 @@ def train(config: RunConfig, values: Values) -> Path:
     objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
-    def snapshot(metrics: dict[str, Any], tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Any:
-        return checkpoint.Snapshot(
+    def snapshot(metrics: dict[str, Any], tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Snapshot:
+        return Snapshot(
             weights={name: value.detach().clone() for name, value in model.named_parameters()},
             config={
                 "languages": [data.source, data.target],
@@ -161,18 +183,9 @@ def train(config: RunConfig, values: Values) -> Path:
     )
     say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")
     if previous is not None:
-        if previous.config["data"] != data.manifest["key"]:
-            raise ConfigError(
-                f"`data` must be what {run} was trained on, but its content has changed; use a new run_dir"
-            )
         trainer.resume(previous)
         say(f"Going on from step {trainer.state.step}")
-    trainer.train()
-    if trainer.stopped_by is not None:
-        sys.exit({"SIGINT": 130, "SIGTERM": 143}.get(trainer.stopped_by.name, 0))
-    if config.evaluate_split is not None:
-        evaluate_after_training(config, data, run)
-    return run
+    return trainer
 
 
 def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
@@ -183,14 +196,14 @@ def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
     return {"source.model": source.serialized, "target.model": target.serialized}
 
 
-def evaluate_after_training(config: RunConfig, data: PreparedData, run: Path) -> None:
-    """Evaluate the best checkpoint on the split asked for, where the corpus has it."""
-    assert config.evaluate_split is not None
+def test_set(config: RunConfig, data: PreparedData) -> TestSet | None:
+    """Return what to evaluate on after training; None, with a warning beforehand, where the corpus lacks it."""
+    if config.evaluate_split is None:
+        return None
     try:
         split = data.resolve(config.evaluate_split)
         sources, references = data.text(split)
     except DataError as error:
-        warn(f"no evaluation: {error}")
-        return
-    test = TestSet(split, data.source, data.target, sources, references)
-    report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / split)
+        warn(f"there will be no evaluation after training: {error}")
+        return None
+    return TestSet(split, data.source, data.target, sources, references)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +17,26 @@ from seq2seq.config import Values
 from seq2seq.errors import ConfigError
 from seq2seq.log import warn
 
-HARMLESS = ("name", "run_dir", "prepared_dir", "evaluate_split", "search", "trainer")
-"""What a run may change when it goes on ..."""
+LOCK = ".lock"
 
-HARMFUL = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "ema_decay", "precision")
-"""... except these settings of the trainer, which the position in the data and the weights depend on."""
+FREE = ("name", "run_dir", "prepared_dir", "evaluate_split", "search", "data", "cleaning", "tokenizer", "trainer")
+"""Sections that may differ when a run goes on. What the data is made of is compared by its content key instead."""
+
+FIXED_TRAINER = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "ema_decay", "precision")
+"""Settings of the trainer that must stay: the place in the data and the weights depend on them."""
 
 
 def make_run_folder(run_dir: str | None, name: str) -> Path:
-    """Return the folder asked for, or a new one that no other process can have chosen."""
+    """Return the folder asked for, or a new one that no other process can have chosen.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+    """
     try:
         if run_dir is not None:
             run = Path(run_dir)
             run.mkdir(parents=True, exist_ok=True)
+            (run / LOCK).touch()
             return run
         while True:
             run = Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -34,17 +45,47 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
                 run.mkdir()
             except FileExistsError:
                 continue
+            (run / LOCK).touch()
             return run
     except OSError as error:
         raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
 
 
-def find_previous(run: Path, values: Values) -> checkpoint.Snapshot | None:
+@contextmanager
+def only_writer(run: Path) -> Iterator[None]:
+    """Hold a run folder for the time of a ``with`` block.
+
+    The lock is the system's, so it goes with its process however that ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    with open(run / LOCK, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = file.read().strip() or "another process"
+            raise ConfigError(
+                f"`run_dir` must be a folder that nothing else writes, but {run} is in use by {owner}"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        file.flush()
+        checkpoint.remove_unfinished(run / "checkpoints")
+        yield
+
+
+def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapshot | None:
     """Return what a run folder goes on from, or None where it is new.
+
+    Args:
+        run: the folder.
+        values: the settings of now.
+        data_key: content key of the prepared data of now.
 
     Raises:
         CheckpointError: all its checkpoints are damaged.
-        ConfigError: it was made with other settings that matter.
+        ConfigError: it was made from other data, or with other settings that matter.
     """
     folder, warnings = checkpoint.newest_valid(run / "checkpoints")
     for words in warnings:
@@ -52,12 +93,17 @@ def find_previous(run: Path, values: Values) -> checkpoint.Snapshot | None:
     if folder is None:
         return None
     previous = checkpoint.load(folder, training=True)
+    if previous.config["data"] != data_key:
+        raise ConfigError(
+            f"`data` must be what {run} was trained on, but its text, cleaning or tokenizer has changed; "
+            "give a new run_dir to start afresh"
+        )
     before, now = decisive(previous.config["settings"]), decisive(values)
     mistakes = [
-        f"`{key}` must be {before.get(key)!r}, as it was when {run} began, but is {now.get(key)!r} instead; "
+        f"`{key}` must be {before[key]!r}, as it was when {run} began, but is {now[key]!r} instead; "
         "give a new run_dir to start afresh"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
+        for key in sorted(before.keys() & now.keys())
+        if before[key] != now[key]
     ]
     if mistakes:
         raise ConfigError(mistakes)
@@ -66,8 +112,8 @@ def find_previous(run: Path, values: Values) -> checkpoint.Snapshot | None:
 
 def decisive(values: Values) -> dict[str, Any]:
     """Return, by dotted key, the settings that must stay as they are while a run goes on."""
-    kept: dict[str, Any] = {f"trainer.{key}": values["trainer"].get(key) for key in HARMFUL}
-    pending = [(key, value) for key, value in values.items() if key not in HARMLESS]
+    kept: dict[str, Any] = {f"trainer.{key}": values["trainer"].get(key) for key in FIXED_TRAINER}
+    pending = [(key, value) for key, value in values.items() if key not in FREE]
     while pending:
         key, value = pending.pop()
         if isinstance(value, Mapping):

@@ -94,17 +94,19 @@ class Trainer:
                     self._validate(log)
                     validated = state.step
                     window = Window()
+                state.seconds = before + time.perf_counter() - start
                 if state.step % config.checkpoint_every == 0 or validated == state.step:
                     self._save(is_best=validated == state.step and state.stale == 0)
                     saved = state.step
-                state.seconds = before + time.perf_counter() - start
             if self.stopped_by is None and validated < state.step:
                 self._validate(log)
                 validated = state.step
             if saved < state.step:
                 self._save(is_best=validated == state.step and state.stale == 0)
             if self.stopped_by is not None:
-                log.say(f"stopped by {self.stopped_by.name} at step {state.step}; the same command goes on from here")
+                log.say(
+                    f"stopped by {self.stopped_by.name} at step {state.step}; run_dir={self.run} goes on from here"
+                )
         return state
 
     def _update(self, stream: Iterator[tuple[Batch, Position]], window: Window) -> None:
@@ -190,7 +192,7 @@ class Trainer:
         better = state.best is None or value > state.best
         state.best, state.stale = (value, 0) if better else (state.best, state.stale + 1)
         row = {"validation_loss": found.loss} | ({} if found.bleu is None else {"validation_bleu": found.bleu})
-        self.metrics = {"step": state.step, **row}
+        self.metrics = {"validated_at": state.step, **row}
         log.write({"step": state.step, "seconds": round(state.seconds, 2), **row})
         words = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
         log.say(f"validation at step {state.step}: loss {found.loss:.3f}{words}{'  (best)' if better else ''}")
@@ -202,13 +204,14 @@ class Trainer:
         checkpoints = self.run / "checkpoints"
         tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
+        metrics = {"step": self.state.step, **self.metrics}
         if self.average is None:
-            snapshot = self.snapshot(self.metrics, tensors, asdict(self.state))
+            snapshot = self.snapshot(metrics, tensors, asdict(self.state))
         else:
             # The averaged weights are the model; the raw ones are what training goes on from.
             tensors |= {f"raw.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
             with self.average.applied():
-                snapshot = self.snapshot(self.metrics, tensors, asdict(self.state))
+                snapshot = self.snapshot(metrics, tensors, asdict(self.state))
         folder = checkpoint.save(snapshot, checkpoints, self.state.step)
         checkpoint.point(checkpoints, "last", folder)
         if is_best:
@@ -229,7 +232,7 @@ class Trainer:
         restore_random_state(part(tensors, "random."), self.device)
         values = dict(snapshot.training)
         self.state = State(**{**values, "position": Position(**values["position"])})
-        self.metrics = dict(snapshot.metrics)
+        self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
 
     def _signals(self) -> SignalHandling:
         return SignalHandling(self._stop)

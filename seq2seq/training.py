@@ -10,7 +10,7 @@ from seq2seq.data.batching import Position
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import DeviceName, Precision
 
-AUTO_EPOCHS = 12
+AUTO_EPOCHS = 8
 """Passes over the corpus where no limit is given: enough for a good model of a small corpus."""
 
 
@@ -20,7 +20,8 @@ class TrainerConfig:
 
     Attributes:
         max_steps: updates after which training ends; null for no such limit.
-        max_time: time after which it ends, such as ``15m``, validation included; null for no such limit.
+        max_time: time after which it ends, such as ``15m``, validations on the way included; the last validation
+            and checkpoint come on top; null for no such limit.
         max_epochs: passes over the corpus after which it ends; ``auto`` is ``AUTO_EPOCHS`` where neither of the
             others is set, and no limit where one is.
         max_tokens: padded tokens in a batch, on the longer side.

@@ -12,6 +12,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.config import parse
 from seq2seq.data.batching import batches_in_order, make_batch, pack
+from seq2seq.data.formats import single_line
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import CheckpointError
 from seq2seq.model import Architecture, Seq2SeqModel
@@ -93,9 +94,13 @@ class Translator:
         both = "tokenizer.model" in models
         source = Tokenizer(models["tokenizer.model" if both else "source.model"])
         target = source if both else Tokenizer(models["target.model"])
-        model = architecture.build(source.vocab_size, target.vocab_size)
+        place = choose_device(device)
+        with torch.device("meta"):  # shapes are compared before a stranger's numbers can ask for memory
+            model = architecture.build(source.vocab_size, target.vocab_size)
+        check_weights(model, snapshot)
+        model = model.to_empty(device=place)
         load_weights(model, snapshot)
-        return cls(model.to(choose_device(device)), source, target, warn)
+        return cls(model, source, target, warn)
 
     def translate(self, lines: Sequence[str], config: SearchConfig) -> list[str]:
         """Translate lines; an empty line gives an empty line."""
@@ -103,17 +108,18 @@ class Translator:
 
     def stream(self, lines: Iterable[str], config: SearchConfig) -> Iterator[str]:
         """Translate lines as they come, some thousand at a time, in bounded memory."""
-        pending = iter(lines)
+        pending, done = iter(lines), 0
         while chunk := list(islice(pending, BUFFERED_LINES)):
-            yield from self.translate(chunk, config)
+            yield from (best[0].text for best in self.hypotheses(chunk, config, first=done + 1))
+            done += len(chunk)
 
-    def hypotheses(self, lines: Sequence[str], config: SearchConfig) -> list[list[Translation]]:
-        """Translate lines and return the ``n_best`` translations of each, best first."""
-        sources = self.source_tokenizer.encode([line.strip() for line in lines])
-        for number, ids in enumerate(sources):
+    def hypotheses(self, lines: Sequence[str], config: SearchConfig, *, first: int = 1) -> list[list[Translation]]:
+        """Return the ``n_best`` translations of each line, best first; warnings count lines from ``first``."""
+        sources = self.source_tokenizer.encode([single_line(line).strip() for line in lines])
+        for number, ids in enumerate(sources, first):
             if len(ids) > config.max_source_length:
                 self.warn(
-                    f"line {number + 1} has {len(ids)} pieces and is cut after {config.max_source_length}, "
+                    f"line {number} has {len(ids)} pieces and is cut after {config.max_source_length}, "
                     "the value of search.max_source_length"
                 )
                 del ids[config.max_source_length :]
@@ -132,11 +138,11 @@ class Translator:
 
     def _texts(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
         texts = self.target_tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
-        return [Translation(text, found.score) for text, found in zip(texts, hypotheses, strict=True)]
+        return [Translation(single_line(text), found.score) for text, found in zip(texts, hypotheses, strict=True)]
 
 
-def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
-    """Copy a snapshot's weights into a model.
+def check_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
+    """Compare a snapshot's weights with a model's.
 
     Raises:
         CheckpointError: names or shapes differ.
@@ -153,5 +159,15 @@ def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
             raise CheckpointError(
                 f"the checkpoint's {name} must be of shape {tuple(parameter.shape)}, but is {found}"
             )
-        with torch.no_grad():
-            parameter.copy_(snapshot.weights[name])
+
+
+@torch.no_grad()
+def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
+    """Copy a snapshot's weights into a model.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    check_weights(model, snapshot)
+    for name, parameter in model.named_parameters():
+        parameter.copy_(snapshot.weights[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from seq2seq.data.batching import batches_in_order, make_batch
@@ -52,7 +53,7 @@ class Validator:
         self.objective.eval()
         device = next(model.parameters()).device
         total, tokens = 0.0, 0
-        for rows in batches_in_order(self.target.lengths + 1, self.max_tokens):
+        for rows in batches_in_order(np.maximum(self.source.lengths, self.target.lengths) + 1, self.max_tokens):
             batch = make_batch(self.source, self.target, rows)
             with autocast(device, self.precision):
                 total += float(self.objective(model, batch.to(device)).nll)

@@ -38,12 +38,12 @@ class AttentionOutput(NamedTuple):
 
 
 def build_mask(
-    padding: Tensor | None, queries: int, keys: int, *, causal: bool, device: torch.device
+    is_token: Tensor | None, queries: int, keys: int, *, causal: bool, device: torch.device
 ) -> Tensor | None:
     """Build the mask from its description, as late as possible; None where every key is visible.
 
     Args:
-        padding: (B,S), True where a key is a token; None where the batch holds no padding.
+        is_token: (B,S), True where a key is a token; None where the batch holds no padding.
         queries: T. With ``causal`` the last query stands at the position of the last key.
         keys: S.
         causal: whether a query sees only keys up to its own position.
@@ -52,7 +52,7 @@ def build_mask(
     Returns:
         (B,1,1,S), (1,1,T,S) or (B,1,T,S), True where a query sees a key.
     """
-    mask = None if padding is None else padding[:, None, None, :]
+    mask = None if is_token is None else is_token[:, None, None, :]
     if causal and queries > 1:
         visible = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
         mask = visible[None, None] if mask is None else mask & visible
@@ -65,7 +65,9 @@ def fused_pays(query: Tensor) -> bool:
     On a GPU it always is. On the CPU its bfloat16 kernel took 9 to 20 times as long as the three explicit operations
     at the 16 to 64 positions of a sentence, while in single precision it wins (docs/BENCHMARKS.md).
     """
-    return query.device.type != "cpu" or query.dtype == torch.float32 or query.shape[2] > 512
+    device = query.device.type
+    precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
+    return device != "cpu" or precision == torch.float32
 
 
 class Attention(nn.Module):
@@ -123,7 +125,7 @@ class Attention(nn.Module):
         self,
         query: Tensor,
         memory: KeyValue,
-        padding: Tensor | None = None,
+        is_token: Tensor | None = None,
         *,
         causal: bool = False,
         need_weights: bool = False,
@@ -135,7 +137,7 @@ class Attention(nn.Module):
         Args:
             query: (B,T,query_dim), or (B*K,T,query_dim) where K hypotheses share each sentence's memory.
             memory: keys and values of B sentences.
-            padding: (B,S), True where a key is a token; None where nothing is padded.
+            is_token: (B,S), True where a key is a token; None where nothing is padded.
             causal: whether a query sees only keys up to its own position.
             need_weights: whether to return the weights; this takes the explicit path.
             rotation: rotary position embedding of the queries.
@@ -150,9 +152,9 @@ class Attention(nn.Module):
             query = rotation(query, offset)
         query = self.score.query(query)
         if self.score.is_inner_product and not need_weights and fused_pays(query):
-            context, weights = self._fused(query, memory, padding, causal), None
+            context, weights = self._fused(query, memory, is_token, causal), None
         else:
-            context, weights = self._explicit(query, memory, padding, causal)
+            context, weights = self._explicit(query, memory, is_token, causal)
         context = context.transpose(1, 2).reshape(batch, steps, self.output_dim)
         if sentences != batch:
             weights = weights.unflatten(2, (-1, steps)).transpose(1, 2).flatten(0, 1) if weights is not None else None
@@ -165,11 +167,11 @@ class Attention(nn.Module):
         heads: Tensor = vectors.unflatten(-1, (self.num_heads, -1))
         return heads.transpose(1, 2)
 
-    def _fused(self, query: Tensor, memory: KeyValue, padding: Tensor | None, causal: bool) -> Tensor:
+    def _fused(self, query: Tensor, memory: KeyValue, is_token: Tensor | None, causal: bool) -> Tensor:
         steps, keys = query.shape[2], memory.key.shape[2]
         # The kernel's own causal flag reaches its fastest form, but is only right where queries and keys align.
-        aligned = causal and padding is None and steps == keys
-        mask = None if aligned else build_mask(padding, steps, keys, causal=causal, device=query.device)
+        aligned = causal and is_token is None and steps == keys
+        mask = None if aligned else build_mask(is_token, steps, keys, causal=causal, device=query.device)
         value, value_dim = memory.value, memory.value.shape[-1]
         if query.shape[-1] > value_dim:  # the kernel wants one width for all three
             value = F.pad(value, (0, query.shape[-1] - value_dim))
@@ -180,10 +182,10 @@ class Attention(nn.Module):
         return context[..., :value_dim]
 
     def _explicit(
-        self, query: Tensor, memory: KeyValue, padding: Tensor | None, causal: bool
+        self, query: Tensor, memory: KeyValue, is_token: Tensor | None, causal: bool
     ) -> tuple[Tensor, Tensor]:
         scores = self.score.compare(query, memory.key)
-        mask = build_mask(padding, scores.shape[2], scores.shape[3], causal=causal, device=scores.device)
+        mask = build_mask(is_token, scores.shape[2], scores.shape[3], causal=causal, device=scores.device)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         weights = torch.softmax(scores, dim=-1)

@@ -128,7 +128,8 @@ class Additive(Score):
 
     def key(self, key: Tensor) -> Tensor:
         """``U k + b``."""
-        return key @ self.key_weight + self.bias.to(key.dtype)
+        product = key @ self.key_weight
+        return product + self.bias.to(product.dtype)
 
     def compare(self, query: Tensor, key: Tensor) -> Tensor:
         """``v . tanh(query + key)`` for every pair of positions."""

@@ -7,7 +7,6 @@ A line ends at ``\\n`` and nowhere else. Python's own text mode would also end o
 from __future__ import annotations
 
 import gzip
-import importlib
 import io
 import itertools
 import lzma
@@ -15,7 +14,9 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
+
+import zstandard
 
 from seq2seq.errors import DataError
 
@@ -87,41 +88,30 @@ def _open(path: Path) -> io.BufferedReader:
         if path.suffix == ".xz":
             return io.BufferedReader(cast(io.RawIOBase, lzma.open(path, "rb")), 1 << 20)
         if path.suffix == ".zst":
-            return io.BufferedReader(cast(io.RawIOBase, _open_zstandard(path)), 1 << 20)
+            return io.BufferedReader(_Zstandard(path), 1 << 20)
         return path.open("rb")
     except OSError as error:
         raise DataError(f"{path} cannot be opened: {error.strerror or error}") from error
 
 
-def _open_zstandard(path: Path) -> IO[bytes]:
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError:
-        raise DataError(
-            f"{path} needs the package `zstandard`, which is not installed; "
-            "run `pip install zstandard`, or compress the file with gzip or xz"
-        ) from None
+class _Zstandard(io.RawIOBase):
+    """Lets damage surface as the OSError that every other file object raises."""
 
-    class Reader(io.RawIOBase):
-        """Lets damage surface as the OSError that every other file object raises."""
+    def __init__(self, path: Path) -> None:
+        self.stream = zstandard.open(path, "rb")
 
-        def __init__(self) -> None:
-            self.stream = zstandard.open(path, "rb")
+    def readable(self) -> bool:
+        return True
 
-        def readable(self) -> bool:
-            return True
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return int(self.stream.readinto(buffer))
+        except zstandard.ZstdError as error:
+            raise OSError(str(error)) from error
 
-        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-            try:
-                return int(self.stream.readinto(buffer))
-            except zstandard.ZstdError as error:
-                raise OSError(str(error)) from error
-
-        def close(self) -> None:
-            self.stream.close()
-            super().close()
-
-    return cast(IO[bytes], Reader())
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
 
 
 def _refuse_disguise(path: Path, head: bytes) -> None:

@@ -33,13 +33,13 @@ class DecoderState:
 
     Attributes:
         memory: keys and values of B sentences, one entry for each attention to the source.
-        padding: (B,S), True where a source token is; None where nothing is padded.
+        is_token: (B,S), True where a source token is; None where nothing is padded.
         cache: a tree of tensors with B*K rows: what the hypotheses have seen so far.
         position: target positions done.
     """
 
     memory: tuple[KeyValue, ...]
-    padding: Tensor | None
+    is_token: Tensor | None
     cache: Tree
     position: int
 
@@ -53,8 +53,8 @@ class DecoderState:
 
     def select(self, sentences: Tensor, rows: Tensor) -> DecoderState:
         """Keep only these sentences of the memory and these rows of the cache."""
-        keep = map_tensors(lambda tensor: tensor.index_select(0, sentences), (self.memory, self.padding))
-        return replace(self.reorder(rows), memory=keep[0], padding=keep[1])
+        keep = map_tensors(lambda tensor: tensor.index_select(0, sentences), (self.memory, self.is_token))
+        return replace(self.reorder(rows), memory=keep[0], is_token=keep[1])
 
 
 class DecoderOutput(NamedTuple):

@@ -75,7 +75,7 @@ class RNNDecoder(Decoder):
         cell = torch.zeros_like(hidden) if self.is_lstm else None
         feed = torch.zeros_like(hidden[:, 0]) if self.input_feeding else None
         projected = (self.attention.project_memory(memory.states),)
-        return DecoderState(projected, memory.padding, RecurrentCache(hidden, cell, feed), 0)
+        return DecoderState(projected, memory.is_token, RecurrentCache(hidden, cell, feed), 0)
 
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
         """See :meth:`Decoder.forward`."""
@@ -86,7 +86,7 @@ class RNNDecoder(Decoder):
             if cache.feed is not None:
                 step = torch.cat([step, cache.feed.unsqueeze(1).to(step.dtype)], dim=-1)
             output, cache = self._recur(step, cache)
-            context, looked = self.attention(output, state.memory[0], state.padding, need_weights=need_weights)
+            context, looked = self.attention(output, state.memory[0], state.is_token, need_weights=need_weights)
             vector = torch.tanh(self.join(torch.cat([context, output], dim=-1)))
             vector = dropout(vector, self.dropout, self.training)
             if self.input_feeding:

@@ -78,7 +78,7 @@ class TransformerDecoder(Decoder):
         """Project the memory once for each layer; the cache of self-attention is empty."""
         layers = cast("Iterable[CrossAttention]", self.cross_attentions)
         projected = tuple(layer.attention.project_memory(memory.states) for layer in layers)
-        return DecoderState(projected, memory.padding, (None,) * len(projected), 0)
+        return DecoderState(projected, memory.is_token, (None,) * len(projected), 0)
 
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
         """See :meth:`Decoder.forward`. Right padding needs no mask here: no token ever looks to its right."""
@@ -93,7 +93,7 @@ class TransformerDecoder(Decoder):
                 past=state.cache[layer],
                 offset=state.position,
             )
-            hidden, looked = self.cross_attentions[layer](hidden, memory, state.padding, need_weights=need_weights)
+            hidden, looked = self.cross_attentions[layer](hidden, memory, state.is_token, need_weights=need_weights)
             hidden = self.feed_forwards[layer](hidden)
             cache.append(seen)
             weights.append(looked)

@@ -13,12 +13,12 @@ class Memory(NamedTuple):
 
     Attributes:
         states: (B,S,M).
-        padding: (B,S), True where a token is; None where nothing is padded.
+        is_token: (B,S), True where a token is; None where nothing is padded.
         summary: (B,M), one vector a sentence, from which a recurrent decoder can start.
     """
 
     states: Tensor
-    padding: Tensor | None
+    is_token: Tensor | None
     summary: Tensor
 
 
@@ -31,17 +31,17 @@ class Encoder(nn.Module):
 
     output_dim: int
 
-    def forward(self, embedded: Tensor, padding: Tensor | None, lengths: Tensor) -> Memory:
+    def forward(self, embedded: Tensor, is_token: Tensor | None, lengths: Tensor) -> Memory:
         """Encode.
 
         Args:
             embedded: (B,S,E).
-            padding: (B,S), True where a token is; None where nothing is padded.
+            is_token: (B,S), True where a token is; None where nothing is padded.
             lengths: (B), the number of tokens of each sentence.
         """
         raise NotImplementedError
 
 
-def padding_mask(lengths: Tensor, width: int) -> Tensor:
+def token_mask(lengths: Tensor, width: int) -> Tensor:
     """(B) lengths -> (B,width), True where a token is."""
     return torch.arange(width, device=lengths.device)[None, :] < lengths[:, None]

@@ -52,7 +52,7 @@ class BiLSTMEncoder(Encoder):
         self.dropout = dropout
         self.output_dim = output_dim
 
-    def forward(self, embedded: Tensor, padding: Tensor | None, lengths: Tensor) -> Memory:
+    def forward(self, embedded: Tensor, is_token: Tensor | None, lengths: Tensor) -> Memory:
         """See :meth:`Encoder.forward`; the summary is the last state of each direction."""
         states = embedded
         last = (lengths - 1)[:, None, None]
@@ -65,4 +65,4 @@ class BiLSTMEncoder(Encoder):
             )
             states = torch.cat([ahead, reverse_within_length(back, lengths)], dim=-1)
             states = dropout(states, self.dropout, self.training)
-        return Memory(states, padding, summary.squeeze(1))
+        return Memory(states, is_token, summary.squeeze(1))

@@ -61,12 +61,12 @@ class TransformerEncoder(Encoder):
         self.dropout = dropout
         self.output_dim = output_dim
 
-    def forward(self, embedded: Tensor, padding: Tensor | None, lengths: Tensor) -> Memory:
+    def forward(self, embedded: Tensor, is_token: Tensor | None, lengths: Tensor) -> Memory:
         """See :meth:`Encoder.forward`; the summary is the mean of a sentence's states."""
         hidden = dropout(self.positions.add(self.fit(embedded)), self.dropout, self.training)
         for attend, transform in zip(self.attentions, self.feed_forwards, strict=True):
-            hidden, _ = attend(hidden, padding, rotation=self.positions.rotation)
+            hidden, _ = attend(hidden, is_token, rotation=self.positions.rotation)
             hidden = transform(hidden)
         states = self.norm(hidden)
-        tokens = states if padding is None else states * padding.unsqueeze(-1)
-        return Memory(states, padding, tokens.sum(dim=1) / lengths.unsqueeze(-1))
+        tokens = states if is_token is None else states * is_token.unsqueeze(-1)
+        return Memory(states, is_token, tokens.sum(dim=1) / lengths.unsqueeze(-1))

@@ -63,7 +63,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """Write ``scores.json``, ``translations.jsonl``, ``report.md`` and ``report.html`` into ``folder``.
 
     Each file appears under its name only when it is complete. ``translations.jsonl`` holds every sentence; the page
-    shows a selection, so that it stays small for any corpus.
+    shows a selection, so that it stays small for any corpus. ``translations.txt`` and ``references.txt`` are what was
+    scored, one sentence a line, for the ``sacrebleu`` command.
 
     Args:
         evaluation: what to write.
@@ -91,6 +92,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "scores.json", [scores])
         _write(folder / "translations.jsonl", map(_json_line, evaluation.sentences))
+        _write(folder / "translations.txt", (f"{sentence.translation}\n" for sentence in evaluation.sentences))
+        _write(folder / "references.txt", (f"{sentence.reference}\n" for sentence in evaluation.sentences))
         _write(folder / "report.md", [_markdown(evaluation, found, buckets)])
         _write(folder / "report.html", [page(evaluation, found, buckets)])
     except OSError as error:

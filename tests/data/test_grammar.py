@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -533,3 +535,12 @@ def test_a_size_that_cannot_be_had_is_refused(name: str) -> None:
         grammar.generate(seed=1, **(sizes | {name: 0}))
     with pytest.raises(DataError, match=r"must be at most \d+, but is \d+ instead\."):
         grammar.generate(seed=1, **(sizes | {name: grammar.LARGEST}))
+
+
+def test_another_text_needs_another_version() -> None:
+    """Prepared data is keyed by the version: raise it, then take the new hash over."""
+    text = json.dumps(grammar.generate(seed=1, train=300, validation=50, test=50), ensure_ascii=False)
+    assert (grammar.VERSION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (
+        1,
+        "542363e2407c48d4",
+    )
