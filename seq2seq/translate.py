@@ -96,11 +96,10 @@ class Translator:
         target = source if both else Tokenizer(models["target.model"])
         place = choose_device(device)
         with torch.device("meta"):  # shapes are compared before a stranger's numbers can ask for memory
-            model = architecture.build(source.vocab_size, target.vocab_size)
-        check_weights(model, snapshot)
-        model = model.to_empty(device=place)
+            check_weights(architecture.build(source.vocab_size, target.vocab_size), snapshot)
+        model = architecture.build(source.vocab_size, target.vocab_size)
         load_weights(model, snapshot)
-        return cls(model, source, target, warn)
+        return cls(model.to(place), source, target, warn)
 
     def translate(self, lines: Sequence[str], config: SearchConfig) -> list[str]:
         """Translate lines; an empty line gives an empty line."""

@@ -1,0 +1,140 @@
+"""Translating and evaluating as a user does: files, pipes, and a checkpoint of one's own making."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import compose, shrink
+
+from seq2seq.config import parse
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.inference import EvaluateConfig, TranslateConfig, evaluate, translate
+from seq2seq.run import RunConfig, train
+from seq2seq.runfolder import only_writer
+from seq2seq.translate import BUFFERED_LINES, Translator
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a little of the embedded corpus."""
+    folder = tmp_path_factory.mktemp("finished")
+    values = shrink(
+        compose(
+            f"run_dir={folder / 'run'}",
+            f"prepared_dir={folder / 'prepared'}",
+            "data.train=300",
+            "data.validation=10",
+            "data.test=10",
+            "tokenizer.vocab_size=300",
+            "trainer.max_steps=4",
+            "trainer.validation_sentences=4",
+            "trainer.precision=fp32",
+            "search.max_length_extra=2",
+        )
+    )
+    return train(parse(RunConfig, values), values)
+
+
+def translating(run: Path, *overrides: str) -> None:
+    values = compose(f"checkpoint={run}", "search=greedy", "search.max_length_extra=2", *overrides, name="translate")
+    translate(parse(TranslateConfig, values), values)
+
+
+def test_training_ends_with_a_whole_report(run: Path) -> None:
+    folder = run / "evaluation" / "test"
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert {"bleu", "chrf", "ter", "bleu_lowercase", "seconds", "sentences_per_second"} <= scores.keys()
+    assert scores["sentences"] == 10
+    lines = [
+        (folder / name).read_text(encoding="utf-8").splitlines() for name in ("translations.txt", "references.txt")
+    ]
+    assert [len(part) for part in lines] == [10, 10]
+    assert "<svg" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_line_in_is_one_line_out_in_order(run: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("The dog sleeps.\n\n  \nA man sees the house.\n", encoding="utf-8")
+    translating(run, f"input={source}", f"output={output}")
+    lines = output.read_text(encoding="utf-8").split("\n")
+    assert len(lines) == 5
+    assert lines[1] == lines[2] == lines[4] == ""
+    translator = Translator.load(run)
+    search = parse(
+        TranslateConfig, compose(f"checkpoint={run}", "search=greedy", "search.max_length_extra=2", name="translate")
+    ).search
+    assert [lines[0], lines[3]] == translator.translate(["The dog sleeps.", "A man sees the house."], search)
+
+
+def test_a_file_may_be_translated_over_itself(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_text("The dog sleeps.\nShe runs.\n", encoding="utf-8")
+    translating(run, f"input={file}", f"output={file}")
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_a_translation_that_fails_leaves_the_old_output(run: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.txt", tmp_path / "out.txt"
+    output.write_text("precious\n", encoding="utf-8")
+    source.write_bytes(b"fine\n\xff\xfe\xfa broken\n")
+    with pytest.raises(DataError, match=r"in\.txt"):
+        translating(run, f"input={source}", f"output={output}")
+    assert output.read_text(encoding="utf-8") == "precious\n"
+
+
+def test_standard_input_gives_utf8_whatever_the_locale(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, got = io.BytesIO("Ünïcode\nbroken \udcff".encode("utf-8", "surrogateescape")), io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(given, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(got, encoding="ascii"))
+    translating(run)
+    assert got.getvalue().decode("utf-8").count("\n") == 2
+
+
+def test_a_line_that_is_cut_is_named_by_its_place_in_the_whole_input(run: Path) -> None:
+    warnings: list[str] = []
+    translator = Translator.load(run, warn=warnings.append)
+    values = compose(f"checkpoint={run}", "search=greedy", "search.max_source_length=8", name="translate")
+    search = parse(TranslateConfig, values).search
+    lines = [""] * BUFFERED_LINES + ["word " * 30]
+    assert len(list(translator.stream(lines, search))) == len(lines)
+    assert [words.split(" has ")[0] for words in warnings] == [f"line {BUFFERED_LINES + 1}"]
+
+
+def test_no_control_character_leaves_a_translation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = Translator.load(run)
+    monkeypatch.setattr(translator.target_tokenizer, "decode", lambda rows: ["a\x1b[31m\r\u2028b"] * len(rows))
+    search = parse(TranslateConfig, compose(f"checkpoint={run}", name="translate")).search
+    assert translator.translate(["The dog sleeps."], search) == ["a [31m  b"]
+
+
+def test_another_corpus_gets_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:
+    for language in ("en", "de"):
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.{language}").write_text("The dog sleeps.\n", encoding="utf-8")
+    before = (run / "evaluation" / "test" / "scores.json").read_bytes()
+    values = compose(f"checkpoint={run}", "data=files", f"data.root={tmp_path}", name="evaluate")
+    report = evaluate(parse(EvaluateConfig, values), values)
+    assert report.parent.name == "files-test"
+    assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
+
+
+def test_the_wrong_direction_is_refused(run: Path) -> None:
+    values = compose(f"checkpoint={run}", "data=grammar", "data.source=de", "data.target=en", name="evaluate")
+    with pytest.raises(DataError, match="must be en-de, the direction of the checkpoint, but is de-en"):
+        evaluate(parse(EvaluateConfig, values), values)
+
+
+def test_a_run_folder_has_one_writer(run: Path) -> None:
+    with (
+        only_writer(run),
+        pytest.raises(ConfigError, match=r"`run_dir` .* in use by process \d+ on .*, since \d{4}-"),
+        only_writer(run),
+    ):
+        pass
+    with only_writer(run):
+        pass
