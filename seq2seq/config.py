@@ -49,9 +49,9 @@ class Range:
     def __str__(self) -> str:
         parts = []
         if self.low > -math.inf:
-            parts.append(f"{'greater than' if self.open_start else 'at least'} {self.low:g}")
+            parts.append(f"{'greater than' if self.open_start else 'at least'} {self.low}")
         if self.high < math.inf:
-            parts.append(f"{'less than' if self.open_end else 'at most'} {self.high:g}")
+            parts.append(f"{'less than' if self.open_end else 'at most'} {self.high}")
         return " and ".join(parts)
 
 

@@ -208,9 +208,10 @@ def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str
     before = (run / "checkpoints" / "last" / "manifest.json").read_text()
     with pytest.raises(ConfigError) as caught:
         start("run", override)
-    [words] = caught.value.mistakes
-    assert words.startswith(f"`{key}")
-    assert "give a new run_dir to start afresh" in words
+    assert caught.value.mistakes
+    for words in caught.value.mistakes:
+        assert words.startswith(f"`{key}")
+        assert "give a new run_dir to start afresh" in words
     assert (run / "checkpoints" / "last" / "manifest.json").read_text() == before
 
 

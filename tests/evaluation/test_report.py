@@ -166,7 +166,14 @@ def test_all_files_are_written_whole_and_nothing_else_stays(tmp_path: Path) -> N
     one = small()
     assert write_report(one, tmp_path / "new" / "folder") == tmp_path / "new" / "folder" / "report.html"
     names = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    assert names == ["report.html", "report.md", "scores.json", "translations.jsonl"]
+    assert names == [
+        "references.txt",
+        "report.html",
+        "report.md",
+        "scores.json",
+        "translations.jsonl",
+        "translations.txt",
+    ]
     assert json.loads((tmp_path / "new" / "folder" / "scores.json").read_text(encoding="utf-8")) == scores_json(one)
 
 
