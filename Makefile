@@ -4,8 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 ARGS ?=
 
-# Tests compute in one thread each and run side by side.
+# Fast tests compute in one thread each and run side by side; slow ones have time limits and run alone.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+PYTEST_SLOW := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-slow lint format type check clean
@@ -28,7 +29,7 @@ test: $(READY) ## run the fast tests
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 test-slow: $(READY) ## run the tests that train models and run whole commands
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST_SLOW) -m slow $(ARGS)
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .

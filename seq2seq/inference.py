@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -22,7 +23,7 @@ from seq2seq.evaluation.report import summary_lines, write_report
 from seq2seq.log import read_log, say, warn
 from seq2seq.runtime import DeviceName, describe_device
 from seq2seq.search import SearchConfig
-from seq2seq.translate import TRUSTED, Translator
+from seq2seq.translate import TRUSTED, Translation, Translator
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class TranslateConfig:
         checkpoint: a run folder (its best checkpoint) or one checkpoint.
         input: a text file, one sentence a line; null for standard input.
         output: where translations go; null for standard output.
+        format: ``text`` is the best translation of each line, ``jsonl`` all ``search.n_best`` with their scores.
         search: how to translate.
         device: where to compute.
         allow_code: packages beside seq2seq whose classes the checkpoint may name.
@@ -64,6 +66,7 @@ class TranslateConfig:
     checkpoint: str
     input: str | None
     output: str | None
+    format: Literal["text", "jsonl"]
     search: SearchConfig
     device: DeviceName
     allow_code: Sequence[str]
@@ -162,8 +165,13 @@ def translate(config: TranslateConfig, values: Values) -> None:
     """
     translator = Translator.load(config.checkpoint, device=config.device, allow_code=config.allow_code, warn=warn)
     with output_lines(config.output) as write:
-        for translation in translator.stream(input_lines(config.input), config.search):
-            write(translation)
+        for found in translator.stream(input_lines(config.input), config.search):
+            write(found[0].text if config.format == "text" else json_line(found))
+
+
+def json_line(found: Sequence[Translation]) -> str:
+    """Return the translations of one line, best first, as one line of JSON."""
+    return json.dumps({"translations": [translation._asdict() for translation in found]}, ensure_ascii=False)
 
 
 def input_lines(path: str | None) -> Iterator[str]:

@@ -105,11 +105,11 @@ class Translator:
         """Translate lines; an empty line gives an empty line."""
         return [best[0].text for best in self.hypotheses(lines, config)]
 
-    def stream(self, lines: Iterable[str], config: SearchConfig) -> Iterator[str]:
-        """Translate lines as they come, some thousand at a time, in bounded memory."""
+    def stream(self, lines: Iterable[str], config: SearchConfig) -> Iterator[list[Translation]]:
+        """Give the ``n_best`` translations of lines as they come, some thousand at a time, in bounded memory."""
         pending, done = iter(lines), 0
         while chunk := list(islice(pending, BUFFERED_LINES)):
-            yield from (best[0].text for best in self.hypotheses(chunk, config, first=done + 1))
+            yield from self.hypotheses(chunk, config, first=done + 1)
             done += len(chunk)
 
     def hypotheses(self, lines: Sequence[str], config: SearchConfig, *, first: int = 1) -> list[list[Translation]]:

@@ -70,6 +70,16 @@ def test_every_line_in_is_one_line_out_in_order(run: Path, tmp_path: Path) -> No
     assert [lines[0], lines[3]] == translator.translate(["The dog sleeps.", "A man sees the house."], search)
 
 
+def test_json_lines_hold_the_n_best_with_their_scores(run: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("The dog sleeps.\n\n", encoding="utf-8")
+    translating(run, f"input={source}", f"output={output}", "format=jsonl", "search.beam_size=3", "search.n_best=2")
+    first, second = (json.loads(line)["translations"] for line in output.read_text(encoding="utf-8").splitlines())
+    assert len(first) == 2
+    assert first[0]["score"] >= first[1]["score"]
+    assert second == [{"text": "", "score": 0.0}]
+
+
 def test_a_file_may_be_translated_over_itself(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("The dog sleeps.\nShe runs.\n", encoding="utf-8")

@@ -158,12 +158,15 @@ def _score(
     if bootstrap > 1:
         rows = np.array(statistics, dtype=np.float32)  # (N, statistics of the metric); sacreBLEU's precision
         generator = np.random.default_rng(SEED)
-        actual.estimate_ci(
-            [
-                metric._compute_score_from_stats(rows[generator.choice(len(rows), size=len(rows))].sum(0))
-                for _ in range(bootstrap)
-            ]
-        )
+        resampled = [
+            metric._compute_score_from_stats(rows[generator.choice(len(rows), size=len(rows))].sum(0))
+            for _ in range(bootstrap)
+        ]
+        if len({type(one.score) for one in resampled}) > 1:
+            # A score of exactly zero comes as another type of number, and a mean of two types is an error.
+            for one in resampled:
+                one.score = float(one.score)
+        actual.estimate_ci(resampled)
         vars(metric).update(n_bootstrap=bootstrap, seed=str(SEED))  # what the signature is made of
     confidence = float(actual._ci) if bootstrap > 1 else None
     return Score(name, float(actual.score), str(metric.get_signature()), confidence)

@@ -146,3 +146,11 @@ def test_a_mismatch_is_found_before_anything_is_scored() -> None:
         score_translations(["a"], ["a", "b"], target_language="de")
     with pytest.raises(DataError, match="nothing to score"):
         score_translations([], [], target_language="de")
+
+
+def test_resamples_that_score_nothing_at_all_do_no_harm() -> None:
+    """With one sentence right and many wrong, some resampled corpora have a BLEU of exactly zero."""
+    references = ["the cat sat on the mat", *("a b c d e f g" for _ in range(3))]
+    translations = ["the cat sat on the mat", *("x y z" for _ in range(3))]
+    scores = score_translations(translations, references, target_language="en")
+    assert all(score.confidence is not None and score.confidence >= 0 for score in scores.values())
