@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
@@ -158,7 +159,7 @@ def _score(
     if bootstrap > 1:
         rows = np.array(statistics, dtype=np.float32)  # (N, statistics of the metric); sacreBLEU's precision
         generator = np.random.default_rng(SEED)
-        resampled = [
+        resampled: list[Any] = [
             metric._compute_score_from_stats(rows[generator.choice(len(rows), size=len(rows))].sum(0))
             for _ in range(bootstrap)
         ]
