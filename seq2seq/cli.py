@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config import parse
-from seq2seq.errors import ConfigError, UserError, listing, suggest
+from seq2seq.errors import ConfigError, UserError, listing, printable, suggest
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def fail(error: Exception) -> None:
     """Print what the user can mend and leave."""
     lines = error.mistakes if isinstance(error, ConfigError) else [str(error)]
     for line in lines:
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
     sys.exit(USER_MISTAKE)
 
 

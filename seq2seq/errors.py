@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -24,6 +25,14 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged or does not fit."""
+
+
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Spell out characters that would command a terminal or hide text: corpora and strangers may hold them."""
+    return _HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

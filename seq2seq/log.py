@@ -17,18 +17,19 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from seq2seq.data.batching import Batch
+from seq2seq.errors import printable
 
 LOG_FILE = "log.jsonl"
 
 
 def say(words: str) -> None:
     """Print a line for the user, at once."""
-    print(words, flush=True)
+    print(printable(words), flush=True)
 
 
 def warn(words: str) -> None:
     """Print a warning where it cannot mix with translations."""
-    print(f"warning: {words}", file=sys.stderr, flush=True)
+    print(f"warning: {printable(words)}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
@@ -132,7 +133,7 @@ class RunLog:
 
     def say(self, words: str) -> None:
         """Print a line; text from a corpus is shown as it is, never read as markup."""
-        self.console.print(escape(words), soft_wrap=True)
+        self.console.print(escape(printable(words)), soft_wrap=True)
 
     def progress(self, fraction: float, words: str) -> None:
         """Show how far the run is: on a terminal in the bar, else as a line."""

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from tiny import compose, shrink
 
+from seq2seq.cli import fail
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.inference import EvaluateConfig, TranslateConfig, evaluate, translate
+from seq2seq.log import say, warn
 from seq2seq.run import RunConfig, train
 from seq2seq.runfolder import only_writer
 from seq2seq.translate import BUFFERED_LINES, Translator
@@ -120,6 +122,16 @@ def test_no_control_character_leaves_a_translation(run: Path, monkeypatch: pytes
     monkeypatch.setattr(translator.target_tokenizer, "decode", lambda rows: ["a\x1b[31m\r\u2028b"] * len(rows))
     search = parse(TranslateConfig, compose(f"checkpoint={run}", name="translate")).search
     assert translator.translate(["The dog sleeps."], search) == ["a [31m  b"]
+
+
+def test_nothing_printed_can_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("\x1b[2J\u202egnp.exe\nnext line")
+    warn("\x9b31m")
+    with pytest.raises(SystemExit, match="2"):
+        fail(DataError("\x07 bell"))
+    printed = capsys.readouterr()
+    assert printed.out == "\\x1b[2J\\x202egnp.exe\nnext line\n"
+    assert printed.err == "warning: \\x9b31m\nerror: \\x07 bell\n"
 
 
 def test_another_corpus_gets_a_folder_of_its_own(run: Path, tmp_path: Path) -> None:

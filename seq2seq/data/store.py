@@ -167,7 +167,13 @@ class PreparedData:
         self.manifest = _read_manifest(self.folder)
         self.source, self.target = str(self.manifest["source"]), str(self.manifest["target"])
         self.splits = tuple(self.manifest["splits"])
-        models = [Tokenizer.load(self.folder / name) for name in self.manifest["tokenizer"]["files"]]
+        hashes: dict[str, str] = self.manifest["tokenizer"]["files"]
+        models = [Tokenizer.load(self.folder / name) for name in hashes]
+        for model, (name, sha256) in zip(models, hashes.items(), strict=True):
+            if model.sha256 != sha256:
+                raise DataError(
+                    f"{self.folder / name} must be the tokenizer of these ids, but has changed; prepare again"
+                )
         self.source_tokenizer, self.target_tokenizer = models[0], models[-1]
 
     def resolve(self, split: str) -> str:

@@ -308,6 +308,15 @@ def test_a_prepared_folder_stands_alone(bench, tmp_path):
     assert (corpus.source, corpus.target, corpus.resolve("dev")) == ("en", "de", "validation")
 
 
+def test_another_tokenizer_of_the_same_size_is_noticed(bench):
+    folder = bench().folder
+    model = folder / "tokenizer.model"
+    data = model.read_bytes()
+    model.write_bytes(data.replace(b"e", b"f", 1))
+    with pytest.raises(DataError, match=r"tokenizer\.model must be"):
+        PreparedData(folder)
+
+
 def test_a_prepared_folder_gives_the_pairs_it_was_made_from(bench):
     original = Files(source="en", target="de", root=str(bench.corpus))
     corpus = Prepared(folder=str(bench().folder))
