@@ -31,6 +31,9 @@ HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 USER_MISTAKE = 2
 """Exit status for anything the user can mend."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 
 def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, Any]], object]], Callable[[], None]]:
     """Make a command-line program of a function.
@@ -55,6 +58,9 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                 function(parsed, values)
             except UserError as error:
                 fail(error)
+            except BrokenPipeError:
+                # The reader has closed the pipe, as `head` does; there is nobody left to tell.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
         def program() -> None:
             # Otherwise Hydra prints its own errors and leaves with status 1.
@@ -65,9 +71,9 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                 if composed:  # not about the command line: a bug, which deserves its traceback
                     raise
                 fail(explain(error, name, schema, sys.argv[1:]))
-            except BrokenPipeError:
-                # The reader has closed the pipe, as `head` does; there is nobody left to tell.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            except KeyboardInterrupt:
+                print("stopped by SIGINT", file=sys.stderr)
+                sys.exit(INTERRUPTED)
 
         return program
 
@@ -110,8 +116,13 @@ def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         good = [f"hydra.searchpath=[{','.join(map(str, folders[1:]))}]"]
         options = group_options(folders)
-        for override in sorted(overrides, key=lambda one: one.key_or_group not in options):
+        for override in sorted(
+            each_value(overrides, parser.multirun), key=lambda one: one.key_or_group not in options
+        ):
             text = str(override.input_line)
+            if override.is_sweep_override() and not parser.multirun:
+                mistakes.append(f"`{text}` must have one value; put -m before the overrides to run several in turn")
+                continue
             try:
                 compose([*good, text])
                 good.append(text)
@@ -122,7 +133,20 @@ def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[
             parse(schema, plain(compose(good)))
         except ConfigError as further:
             mistakes += further.mistakes
-    return ConfigError(mistakes or [first_line(error)])
+    return ConfigError(list(dict.fromkeys(mistakes)) or [first_line(error)])
+
+
+def each_value(overrides: Sequence[Override], multirun: bool) -> list[Override]:
+    """Return the overrides, in a multirun with each value of a sweep as an override of its own."""
+    if not multirun:
+        return list(overrides)
+    texts = []
+    for override in overrides:
+        if override.is_sweep_override():
+            texts += [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+        else:
+            texts.append(str(override.input_line))
+    return OverridesParser.create().parse_overrides(texts)
 
 
 def group_options(folders: Sequence[Path]) -> dict[str, set[str]]:

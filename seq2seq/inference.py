@@ -124,6 +124,7 @@ def report_on(
         )
     translator = Translator.restore(snapshot, device, allow_code, warn)
     run = run_of(folder)
+    say(f"Translating and scoring {len(test.sources):,} sentences with {folder}")
     evaluation = evaluate_translator(
         translator,
         test,
@@ -191,8 +192,13 @@ def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
         DataError: the file cannot be written.
     """
     if path is None:
-        yield lambda line: sys.stdout.buffer.write(line.encode() + b"\n")
-        sys.stdout.buffer.flush()
+        try:
+            yield lambda line: sys.stdout.buffer.write(line.encode() + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DataError(f"standard output cannot be written: {error.strerror}") from error
         return
     unfinished = Path(f"{path}.unfinished")
     try:

@@ -103,7 +103,10 @@ class Trainer:
                 validated = state.step
             if saved < state.step:
                 self._save(is_best=validated == state.step and state.stale == 0)
-            if self.stopped_by is not None:
+            if self.stopped_by is None:
+                why = "patience is over" if self._out_of_patience() else "its limit is reached"
+                log.say(f"training ends at step {state.step} after {duration(state.seconds)}: {why}")
+            else:
                 log.say(
                     f"stopped by {self.stopped_by.name} at step {state.step}; run_dir={self.run} goes on from here"
                 )

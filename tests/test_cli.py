@@ -75,6 +75,9 @@ WRONG: list[tuple[str, str]] = [
     ("attention@self_attention=dott", r"`(attention@)?self_attention` must be one of additive, .* 'dott' .* 'dot'\?"),
     ("data=gramar", r"`data` must be one of .*, but is 'gramar' instead; did you mean 'grammar'\?"),
     ("experiment=recrod", r"`experiment` must be one of .*, but is 'recrod' instead"),
+    # several values
+    ("attention=dot,general", r"`attention=dot,general` must have one value; put -m before the overrides"),
+    ("-m attention=dot,foo", r"`attention` must be one of .*, but is 'foo' instead"),
     # wrong types
     ("model.dim=wide", r"`model.dim` must be a number such as .*'8k'.*, but is 'wide' instead"),
     ("model.dim=1.5", r"`model.dim` must be a whole number, but is 1.5 instead"),

@@ -124,6 +124,17 @@ def test_no_control_character_leaves_a_translation(run: Path, monkeypatch: pytes
     assert translator.translate(["The dog sleeps."], search) == ["a [31m  b"]
 
 
+def test_a_full_disk_behind_standard_output_is_an_error_of_one_line(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"The dog sleeps.\n")))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(DataError, match="standard output cannot be written: No space left on device"):
+            translating(run)
+        full.buffer.raw.close()
+
+
 def test_nothing_printed_can_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     say("\x1b[2J\u202egnp.exe\nnext line")
     warn("\x9b31m")
