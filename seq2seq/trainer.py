@@ -98,10 +98,11 @@ class Trainer:
                 if state.step % config.checkpoint_every == 0 or validated == state.step:
                     self._save(is_best=validated == state.step and state.stale == 0)
                     saved = state.step
+            unsaved = saved < state.step
             if self.stopped_by is None and validated < state.step:
                 self._validate(log)
-                validated = state.step
-            if saved < state.step:
+                validated, unsaved = state.step, True
+            if unsaved:
                 self._save(is_best=validated == state.step and state.stale == 0)
             if self.stopped_by is None:
                 why = "patience is over" if self._out_of_patience() else "its limit is reached"

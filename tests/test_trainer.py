@@ -215,6 +215,12 @@ def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str
     assert (run / "checkpoints" / "last" / "manifest.json").read_text() == before
 
 
+def test_the_last_validation_counts_even_where_its_step_is_saved_already(start: Run) -> None:
+    run = start("run", "trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
+    assert (run / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
+    assert checkpoint.load(checkpoint.locate(run)).metrics["validated_at"] == STEPS
+
+
 def test_what_a_run_writes_can_be_read(start: Run) -> None:
     run = start("run")
     rows = read_log(run)
