@@ -29,6 +29,7 @@ ORDER = [
     "data.corpora*",
     "data.cleaning",
     "data.tokenizer",
+    "data.alignment",
     "data.store",
     "data.prepare",
     "data.batching",

@@ -25,6 +25,9 @@ from seq2seq.errors import DataError
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Ids of padding, unknown piece, start and end of a sentence, in every vocabulary."""
 
+WORD_START = "▁"
+"""What SentencePiece writes for the space before a word, at the start of the word's first piece."""
+
 MAX_MODEL_BYTES = 64 * 2**20
 """A larger file is no tokenizer: 100,000 pieces take about 2 MB."""
 
