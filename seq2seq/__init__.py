@@ -18,4 +18,4 @@ K      beam: hypotheses kept for one sentence
 ``seq2seq.run`` assembles everything: read that file first.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -24,6 +24,7 @@ import safetensors.torch
 from torch import Tensor
 
 from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.upgrades import upgraded
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -227,6 +228,7 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
             raise _DamagedError(f"{missing} is not in its manifest")
         config = json.loads(files["config.json"])
         config.pop("format")
+        config["settings"] = upgraded(config["settings"])
         return Snapshot(
             weights=safetensors.torch.load(files["model.safetensors"]),
             config=config,

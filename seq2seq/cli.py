@@ -80,6 +80,21 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
     return decorate
 
 
+def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
+    """Return the configuration that a program would get from these overrides, typed and as plain values.
+
+    Raises:
+        ConfigError: holds every mistake in them.
+    """
+    GlobalHydra.instance().clear()  # the program that asks may be one of Hydra's, too
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            values = plain(hydra.compose(name, list(overrides)))
+    except HYDRA_ERRORS as error:
+        raise explain(error, name, schema, overrides) from None
+    return parse(schema, values), values
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain values, every interpolation resolved."""
     values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)

@@ -15,6 +15,7 @@ import torch
 
 from seq2seq import checkpoint
 from seq2seq.config import Component, Values, parse
+from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.formats import read_lines
 from seq2seq.errors import DataError
@@ -34,6 +35,8 @@ class EvaluateConfig:
         checkpoint: a run folder (its best checkpoint) or one checkpoint.
         split: split of the corpus.
         data: another corpus than the one the model was trained on; null for that one.
+        alignments: a file of word alignments of the split in Pharaoh format, one line a pair; null for the corpus's
+            own, if it has any.
         search: how to translate.
         device: where to compute.
         output: folder of the report; null for ``evaluation/<split>`` in the run folder.
@@ -43,6 +46,7 @@ class EvaluateConfig:
     checkpoint: str
     split: str
     data: Component[Corpus] | None
+    alignments: str | None
     search: SearchConfig
     device: DeviceName
     output: str | None
@@ -76,7 +80,7 @@ def evaluate(config: EvaluateConfig, values: Values) -> Path:
     """Evaluate a checkpoint and return the path of the report.
 
     Raises:
-        UserError: the checkpoint, the corpus or the split cannot be used.
+        UserError: the checkpoint, the corpus, the split or its alignments cannot be used.
     """
     folder = checkpoint.locate(Path(config.checkpoint))
     if config.data is not None:
@@ -88,7 +92,18 @@ def evaluate(config: EvaluateConfig, values: Values) -> Path:
     pairs = list(corpus.pairs(split))
     if not pairs:
         raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
-    test = TestSet(split, corpus.source, corpus.target, [s for s, _ in pairs], [t for _, t in pairs])
+    if config.alignments is None:
+        links = corpus.alignments(split)
+    else:
+        links = read_alignments(config.alignments, pairs, swapped=False)
+    test = TestSet(
+        split=split,
+        source_language=corpus.source,
+        target_language=corpus.target,
+        sources=[source for source, _ in pairs],
+        references=[target for _, target in pairs],
+        alignments=None if links is None else list(links),
+    )
     # The scores of a corpus the model was not trained on must not take the place of its own.
     name = split if config.data is None else f"{corpus.name}-{split}"
     output = Path(config.output) if config.output else (run_of(folder) or folder) / "evaluation" / name

@@ -163,11 +163,17 @@ class CrossAttention(nn.Module):
         self.fit = nn.Identity() if same else nn.Linear(attention.output_dim, style.dim, bias=False)
 
     def forward(
-        self, hidden: Tensor, memory: KeyValue, is_token: Tensor | None, *, need_weights: bool = False
+        self,
+        hidden: Tensor,
+        memory: KeyValue,
+        is_token: Tensor | None,
+        *,
+        need_weights: bool = False,
+        offset: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B,T,D) -> (B,T,D) and, where asked for, the weights (B,H,T,S)."""
+        """(B,T,D) -> (B,T,D) and, where asked for, the weights (B,H,T,S); ``offset`` positions came before."""
         query = self.residual.enter(hidden)
-        output: AttentionOutput = self.attention(query, memory, is_token, need_weights=need_weights)
+        output: AttentionOutput = self.attention(query, memory, is_token, need_weights=need_weights, offset=offset)
         return self.residual.leave(hidden, self.fit(output.context)), output.weights
 
 

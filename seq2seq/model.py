@@ -62,6 +62,13 @@ class StepOutput(NamedTuple):
     weights: tuple[Tensor, ...]
 
 
+class ModelOutput(NamedTuple):
+    """Vectors (B,T,E) before the output projection and, where asked for, weights, one (B,H,T,S) a layer."""
+
+    hidden: Tensor
+    weights: tuple[Tensor, ...]
+
+
 class Seq2SeqModel(nn.Module):
     """Encoder, decoder and everything with a vocabulary's size.
 
@@ -115,16 +122,16 @@ class Seq2SeqModel(nn.Module):
         output = self.decoder(self._embed(self.target_embedding, tokens), state, need_weights=need_weights)
         return StepOutput(self.output(self.narrow(output.hidden)), output.state, output.weights)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the vectors (B,T,E) that stand before the output projection, for a batch with a target.
+    def forward(self, batch: Batch, *, need_weights: bool = False) -> ModelOutput:
+        """Read a batch with a target, all positions at once.
 
-        The projection itself is left to the objective, which never keeps all (B,T,V) logits.
+        The output projection is left to the objective, which never keeps all (B,T,V) logits.
         """
         assert batch.target is not None
         state = self.start(self.encode(batch))
-        output = self.decoder(self._embed(self.target_embedding, batch.target[:, :-1]), state)
-        hidden: Tensor = self.narrow(output.hidden)
-        return hidden
+        embedded = self._embed(self.target_embedding, batch.target[:, :-1])
+        output = self.decoder(embedded, state, need_weights=need_weights)
+        return ModelOutput(self.narrow(output.hidden), output.weights)
 
     def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
         return dropout(embedding(ids) * self.scale, self.dropout, self.training)

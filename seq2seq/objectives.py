@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.config import Probability
+from seq2seq.config import PositiveFloat, PositiveInt, Probability
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
-from seq2seq.model import Seq2SeqModel
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.model import ModelOutput, Seq2SeqModel
 
 # Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
 CHUNK_ROWS = 512
+
+SMALLEST_WEIGHT = 1e-6
+"""Attention to a linked piece below which guidance says no more."""
 
 
 class LossSums(NamedTuple):
@@ -31,6 +36,13 @@ class LossSums(NamedTuple):
 
 class Objective(nn.Module):
     """Turns a model and a batch into sums of losses."""
+
+    def check(self, model: Seq2SeqModel) -> None:
+        """Refuse a model that this objective cannot train; called before any data is read.
+
+        Raises:
+            ConfigError: names the setting to change.
+        """
 
     def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
         """Return the sums over the batch's target tokens."""
@@ -52,15 +64,127 @@ class CrossEntropy(Objective):
 
     def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
         """See :meth:`Objective.forward`."""
+        output: ModelOutput = model(batch)
+        return self.of_hidden(model, batch, output.hidden)
+
+    def of_hidden(self, model: Seq2SeqModel, batch: Batch, hidden: Tensor) -> LossSums:
+        """Return the sums for vectors (B,T,E) that are already computed."""
         assert batch.target is not None
-        hidden = model(batch).flatten(0, 1)
         targets = batch.target[:, 1:].reshape(-1)
         rows = torch.nonzero(targets != PAD).squeeze(-1)
         smoothing = self.label_smoothing if self.training else 0.0
         total, nll = linear_cross_entropy(
-            hidden.index_select(0, rows), model.output.weight, model.output.bias, targets[rows], smoothing
+            hidden.flatten(0, 1).index_select(0, rows),
+            model.output.weight,
+            model.output.bias,
+            targets[rows],
+            smoothing,
         )
         return LossSums(total, nll)
+
+
+class GuidedAlignment(CrossEntropy):
+    """Cross-entropy, and a head of the attention to the source is taught given word alignments.
+
+    ``-sum over t of sum over s of G[t, s] log A[t, s]`` times a weight is added, where A are the weights of the head
+    and G spreads each target piece evenly over the source pieces that it is linked to: the alignment loss of Garg et
+    al. 2019, whose guidance is that of Chen et al. 2016. Pieces without a link add nothing.
+
+    Args:
+        label_smoothing: see :class:`CrossEntropy`.
+        weight: lambda of Garg et al.; they use 0.05.
+        layer: whose attention is taught, counted from 1; None takes the last but one where there are several, as
+            Garg et al. do. Its first head is the one.
+    """
+
+    def __init__(self, *, label_smoothing: Probability, weight: PositiveFloat, layer: PositiveInt | None) -> None:
+        super().__init__(label_smoothing=label_smoothing)
+        self.weight = weight
+        self.layer = layer
+
+    def check(self, model: Seq2SeqModel) -> None:
+        """See :meth:`Objective.check`."""
+        count = model.decoder.num_attentions
+        if self.layer is not None and self.layer > count:
+            raise ConfigError(
+                f"`objective.layer` must be one of the decoder's {count} attentions to the source, "
+                f"but is {self.layer} instead"
+            )
+
+    def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        """See :meth:`Objective.forward`; without guidance in evaluation.
+
+        Raises:
+            DataError: the corpus has no word alignments.
+        """
+        if not self.training:
+            return super().forward(model, batch)
+        if batch.links is None:
+            raise DataError(
+                "objective=guided_alignment needs word alignments of the training text, but there are none; put a "
+                "file train.<source>-<target>.align beside the text, with links such as 0-0 1-2 for each pair"
+            )
+        output: ModelOutput = model(batch, need_weights=True)
+        sums = self.of_hidden(model, batch, output.hidden)
+        chosen = max(len(output.weights) - 2, 0) if self.layer is None else self.layer - 1
+        guidance = guided_alignment(output.weights[chosen][:, 0], batch.links)
+        return sums._replace(total=sums.total + self.weight * guidance)
+
+
+class AttentionEntropy(CrossEntropy):
+    """Cross-entropy, and the attention to the source is rewarded for looking at few pieces.
+
+    The entropy of the weights in nats, mean over layers and heads, summed over target pieces, is added times a
+    weight: the entropy term of Araabi, Niculae & Monz 2024 (EaDRA), on the attention to the source alone. A negative
+    weight rewards attention that spreads, as Attanasio et al. 2022 do.
+
+    Args:
+        label_smoothing: see :class:`CrossEntropy`.
+        weight: of the entropy.
+    """
+
+    def __init__(self, *, label_smoothing: Probability, weight: float) -> None:
+        super().__init__(label_smoothing=label_smoothing)
+        self.weight = weight
+
+    def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        """See :meth:`Objective.forward`; without the entropy in evaluation."""
+        if not self.training:
+            return super().forward(model, batch)
+        assert batch.target is not None
+        output: ModelOutput = model(batch, need_weights=True)
+        sums = self.of_hidden(model, batch, output.hidden)
+        is_token = batch.target[:, 1:] != PAD
+        return sums._replace(total=sums.total + self.weight * attention_entropy(output.weights, is_token))
+
+
+def guided_alignment(weights: Tensor, links: Tensor) -> Tensor:
+    """Return ``-sum over t, s of G[t, s] log A[t, s]`` over a batch.
+
+    Args:
+        weights: A, (B,T,S).
+        links: (N,3), row, target position and source position.
+    """
+    rows, targets, sources = links.unbind(1)
+    steps = weights.shape[1]
+    of_target = rows * steps + targets
+    shares = torch.bincount(of_target, minlength=weights.shape[0] * steps)[of_target]
+    # A sparse or local attention may give a linked piece nothing; the floor keeps the loss finite, not the gradient.
+    chosen = weights[rows, targets, sources].float().clamp_min(SMALLEST_WEIGHT)
+    return -(chosen.log() / shares).sum()
+
+
+def attention_entropy(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
+    """Return the entropy of weights in nats, mean over layers and heads, summed over target tokens.
+
+    Args:
+        weights: one (B,H,T,S) for each layer.
+        is_token: (B,T), True where a target token is.
+    """
+    # 0 log 0 is 0, but its slope is infinite; a floor under the logarithm alone makes it finite.
+    tiny = torch.finfo(torch.float32).tiny
+    means = [-(layer * layer.float().clamp_min(tiny).log()).sum(-1).mean(1) for layer in weights]
+    return (torch.stack(means).mean(0) * is_token).sum()
 
 
 def linear_cross_entropy(

@@ -31,6 +31,7 @@ from seq2seq.optim import Optimizer, Schedule
 from seq2seq.runfolder import find_previous, make_run_folder, only_writer
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
+from seq2seq.signals import exit_status
 from seq2seq.trainer import Trainer
 from seq2seq.training import TrainerConfig
 from seq2seq.translate import Translator, load_weights
@@ -105,6 +106,7 @@ def check_parts(config: RunConfig) -> None:
     with torch.device("meta"):
         model = config.build(config.tokenizer.vocab_size, config.tokenizer.vocab_size)
         config.optimizer(list(model.named_parameters()))
+    config.objective().check(model)
 
 
 def train(config: RunConfig, values: Values) -> Path:
@@ -124,13 +126,14 @@ def train(config: RunConfig, values: Values) -> Path:
         max_tokens=config.trainer.max_tokens,
         multiple=config.trainer.length_multiple,
         seed=config.seed,
+        links=data.links("train"),
     )
     run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
     with only_writer(run):
         trainer = make_trainer(config, values, data, batches, run, device)
         trainer.train()
     if trainer.stopped_by is not None:
-        sys.exit({"SIGINT": 130, "SIGTERM": 143}.get(trainer.stopped_by.name, 0))
+        sys.exit(exit_status(trainer.stopped_by))
     if test is not None:
         # One's own run is trusted: its parts may come from any package.
         report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / test.split)

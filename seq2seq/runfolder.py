@@ -52,26 +52,26 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
 
 
 @contextmanager
-def only_writer(run: Path) -> Iterator[None]:
-    """Hold a run folder for the time of a ``with`` block.
+def only_writer(folder: Path, *, setting: str = "run_dir") -> Iterator[None]:
+    """Hold a folder for the time of a ``with`` block; ``setting`` is where the user has named it.
 
     The lock is the system's, so it goes with its process however that ends.
 
     Raises:
         ConfigError: another process holds it.
     """
-    with open(run / LOCK, "r+") as file:
+    with open(folder / LOCK, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             owner = file.read().strip() or "another process"
             raise ConfigError(
-                f"`run_dir` must be a folder that nothing else writes, but {run} is in use by {owner}"
+                f"`{setting}` must be a folder that nothing else writes, but {folder} is in use by {owner}"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         file.flush()
-        checkpoint.remove_unfinished(run / "checkpoints")
+        checkpoint.remove_unfinished(folder / "checkpoints")
         yield
 
 
@@ -112,12 +112,18 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
 
 def decisive(values: Values) -> dict[str, Any]:
     """Return, by dotted key, the settings that must stay as they are while a run goes on."""
-    kept: dict[str, Any] = {f"trainer.{key}": values["trainer"].get(key) for key in FIXED_TRAINER}
-    pending = [(key, value) for key, value in values.items() if key not in FREE]
+    kept = {f"trainer.{key}": values["trainer"].get(key) for key in FIXED_TRAINER}
+    return kept | leaves({key: value for key, value in values.items() if key not in FREE})
+
+
+def leaves(values: Values) -> dict[str, Any]:
+    """Return every setting by its dotted key."""
+    found: dict[str, Any] = {}
+    pending = list(values.items())
     while pending:
         key, value = pending.pop()
         if isinstance(value, Mapping):
             pending += [(f"{key}.{name}", inner) for name, inner in value.items()]
         else:
-            kept[key] = value
-    return kept
+            found[key] = value
+    return found

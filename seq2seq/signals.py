@@ -7,6 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 
+def exit_status(number: int) -> int:
+    """Return what a command that such a signal has stopped ends with: as shells have it, but 0 for SIGUSR1."""
+    return {signal.SIGINT: 130, signal.SIGTERM: 143}.get(signal.Signals(number), 0)
+
+
 class SignalHandling:
     """Turns the first SIGTERM, SIGINT or SIGUSR1 into a wish to stop; a second one acts as it always does."""
 

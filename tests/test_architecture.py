@@ -25,15 +25,19 @@ ORDER = [
     "signals",
     "dropout",
     "data.formats",
+    "data.tokenizer",
+    "data.alignment",
     "data.grammar*",
     "data.corpora*",
     "data.cleaning",
-    "data.tokenizer",
-    "data.alignment",
+    "data.sequences",
     "data.store",
+    "data.folders",
     "data.prepare",
     "data.batching",
+    "attention.normalizers",
     "attention.scores",
+    "attention.windows",
     "attention.core",
     "layers",
     "encoders.base",
@@ -43,6 +47,7 @@ ORDER = [
     "model",
     "objectives",
     "optim",
+    "upgrades",
     "checkpoint",
     "search.base",
     "search.*",
@@ -56,6 +61,8 @@ ORDER = [
     "runfolder",
     "inference",
     "run",
+    "comparison_table",
+    "comparison",
     "cli",
 ]
 
@@ -65,7 +72,17 @@ FAMILIES = {"data.grammar*", "data.corpora*", "evaluation.*"}
 # Packages that hold nothing but their modules.
 SHELLS = {"", "attention", "data", "encoders", "decoders", "evaluation"}
 
-WITHOUT_TORCH = ["formats", "corpora", "cleaning", "tokenizer", "store", "prepare", "grammar"]
+WITHOUT_TORCH = [
+    "formats",
+    "corpora",
+    "cleaning",
+    "tokenizer",
+    "alignment",
+    "sequences",
+    "store",
+    "prepare",
+    "grammar",
+]
 
 
 def name_of(path: Path) -> str:
@@ -176,6 +193,11 @@ def test_data_is_prepared_without_torch(part: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_needs_the_corpus_libraries_to_be_imported(module: str) -> None:
     assert reached(module).isdisjoint({"datasets", "pyarrow", "pandas"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_needs_the_drawing_library_to_be_imported(module: str) -> None:
+    assert "matplotlib" not in reached(module)
 
 
 def test_configurations_are_read_without_hydra() -> None:

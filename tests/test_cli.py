@@ -231,6 +231,7 @@ def test_a_mended_command_is_accepted() -> None:
         ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'vocab_size'?"),
         ("evaluate", ["checkpoint=nowhere"], "`checkpoint`"),
         ("translate", ["checkpoint=nowhere"], "`checkpoint`"),
+        ("compare_attention", ["attentions=[dott]"], "did you mean 'dot'?"),
     ],
 )
 def test_a_script_ends_with_status_2_and_without_a_traceback_in_no_time(

@@ -14,9 +14,11 @@ import torch
 from tiny import VOCABULARY, architecture, batch_of, build, choices, random_batch, sentences, variants
 from torch import Tensor
 
+from seq2seq.attention.windows import Predictive, Window
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, PAD
 from seq2seq.decoders.base import DecoderState
+from seq2seq.decoders.rnn import RNNDecoder
 from seq2seq.errors import ConfigError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy
@@ -38,7 +40,11 @@ def matrix() -> list[Overrides]:
     for group, other in (("encoder", "decoder"), ("decoder", "encoder")):
         for name, beside in itertools.product(choices(group), choices(other)):
             cases += [(f"{group}={name}", f"{other}={beside}", *changed) for changed in variants(group, name)]
+    for part, decoder in itertools.product(("normalizer", "window"), decoders):
+        cases += [(f"decoder={decoder}", f"attention/{part}={name}") for name in choices(f"attention/{part}")]
     cases += [(f"attention@self_attention={attention}",) for attention in attentions]
+    for part in ("normalizer", "window"):
+        cases += [(f"attention/{part}@self_attention.{part}={name}",) for name in choices(f"attention/{part}")]
     cases += [
         ("attention@self_attention=dot", f"attention={attention}", "attention.project=true")
         for attention in attentions
@@ -68,6 +74,14 @@ def midway(model: Seq2SeqModel, batch: Batch, beam: int, steps: int = 2) -> Deco
     for _ in range(steps):
         _, state = read(model, torch.randint(4, VOCABULARY, (rows, 1)), state)
     return state
+
+
+def looking_window(model: Seq2SeqModel) -> Window:
+    """The window of the decoder's attention to the source."""
+    decoder = model.decoder
+    attention = decoder.attention if isinstance(decoder, RNNDecoder) else decoder.cross_attentions[0].attention
+    window: Window = attention.window
+    return window
 
 
 def with_more_padding(batch: Batch, source: int, target: int) -> Batch:
@@ -112,12 +126,12 @@ def test_a_decoder_never_looks_ahead(model: Seq2SeqModel, batch: Batch) -> None:
 
 @torch.no_grad()
 def test_padding_is_invisible_to_every_combination(model: Seq2SeqModel, batch: Batch) -> None:
-    before = model(batch)
+    before = model(batch).hidden
     real = batch.target[:, :-1] != PAD
     for embedding in (model.source_embedding, model.target_embedding):
         embedding.weight[PAD] = 99.0
     for source, target in ((0, 0), (5, 0), (0, 3), (5, 3)):
-        after = model(with_more_padding(batch, source, target))[:, : before.shape[1]]
+        after = model(with_more_padding(batch, source, target)).hidden[:, : before.shape[1]]
         torch.testing.assert_close(after[real], before[real], **TOLERANCE)
 
 
@@ -126,11 +140,11 @@ def test_a_sentence_does_not_depend_on_those_beside_it(model: Seq2SeqModel, batc
     sources, targets = (
         sentences(lengths, seed=seed) for seed, lengths in enumerate((SOURCE_LENGTHS, TARGET_LENGTHS))
     )
-    together = model(batch)
+    together = model(batch).hidden
     for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
         alone = batch_of([source], [target])
         assert not alone.source_padded
-        torch.testing.assert_close(together[row : row + 1, : len(target) + 1], model(alone), **TOLERANCE)
+        torch.testing.assert_close(together[row : row + 1, : len(target) + 1], model(alone).hidden, **TOLERANCE)
 
 
 @torch.no_grad()
@@ -191,7 +205,10 @@ def test_asking_for_weights_changes_no_number(model: Seq2SeqModel, batch: Batch)
     for weights in looking.weights:
         rows, heads, steps, places = weights.shape
         assert (rows, steps, places) == (*tokens.shape, batch.source.shape[1])
-        torch.testing.assert_close(weights.sum(-1), torch.ones(rows, heads, steps))
+        if isinstance(looking_window(model), Predictive):  # Luong's Gaussian only takes away
+            assert bool((weights.sum(-1) < 1).all())
+        else:
+            torch.testing.assert_close(weights.sum(-1), torch.ones(rows, heads, steps))
         assert not weights[source_padding[:, None, None].expand_as(weights)].any()
 
 
@@ -245,7 +262,7 @@ def test_tied_embeddings_are_one_matrix(decoder: str, tying: str, matrices: int)
 def test_embeddings_may_be_narrower_than_the_model(encoder: str, decoder: str) -> None:
     model = build(f"encoder={encoder}", f"decoder={decoder}", "model.embedding_dim=6")
     batch = random_batch(SOURCE_LENGTHS, TARGET_LENGTHS)
-    assert model(batch).shape == (8, 7, 6)
+    assert model(batch).hidden.shape == (8, 7, 6)
     assert read(model, batch.target[:, :-1], model.start(model.encode(batch)))[0].shape == (8, 7, VOCABULARY)
 
 

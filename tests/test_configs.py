@@ -5,21 +5,27 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tiny import VOCABULARY, choices, compose, random_batch, shrink
+from tiny import VOCABULARY, choices, compose, groups, random_batch, shrink
 
 from seq2seq.cli import CONFIGS
+from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.config import Component, parse
 from seq2seq.inference import EvaluateConfig, TranslateConfig
 from seq2seq.optim import Progress
 from seq2seq.run import RunConfig, check_parts
 
-GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
-SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
-PRIMARY = {"train": RunConfig, "evaluate": EvaluateConfig, "translate": TranslateConfig}
+SHIPPED = [(group, name) for group in groups() for name in choices(group)]
+PRIMARY = {
+    "train": RunConfig,
+    "evaluate": EvaluateConfig,
+    "translate": TranslateConfig,
+    "compare_attention": CompareAttentionConfig,
+}
 
 # Data that needs to be told where it lies says so by name; no other file may need more.
 NEEDED = {("data", "files"): ["data.root=somewhere"], ("data", "prepared"): ["data.folder=somewhere"]}
@@ -50,7 +56,8 @@ def test_every_file_composes_to_a_configuration_whose_parts_fit(group: str, name
 
 @pytest.mark.parametrize("name", sorted(PRIMARY))
 def test_every_command_has_a_configuration(name: str) -> None:
-    parse(PRIMARY[name], compose(*([] if name == "train" else ["checkpoint=somewhere"]), name=name))
+    given = ["checkpoint=somewhere"] if name in {"evaluate", "translate"} else []
+    parse(PRIMARY[name], compose(*given, name=name))
 
 
 def test_there_is_no_other_file() -> None:
@@ -85,7 +92,7 @@ def test_the_composed_model_learns_something_from_a_batch(group: str, name: str)
         config.scheduler(),
         config.objective(),
     )
-    batch = random_batch([5, 3, 6], [4, 6, 2])
+    batch = replace(random_batch([5, 3, 6], [4, 6, 2]), links=torch.tensor([[0, 0, 1], [2, 1, 4]]))
     losses = []
     for step in range(12):
         with torch.no_grad():

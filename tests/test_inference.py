@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tiny import compose, shrink
+from tiny import build, choices, compose, shrink
 
 from seq2seq.cli import fail
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
+from seq2seq.evaluation.report import write_report
 from seq2seq.inference import EvaluateConfig, TranslateConfig, evaluate, translate
 from seq2seq.log import say, warn
 from seq2seq.run import RunConfig, train
@@ -154,6 +158,101 @@ def test_another_corpus_gets_a_folder_of_its_own(run: Path, tmp_path: Path) -> N
     report = evaluate(parse(EvaluateConfig, values), values)
     assert report.parent.name == "files-test"
     assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_attention_of_every_decoder_is_measured_and_drawn(
+    run: Path, tmp_path: Path, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.evaluation.evaluate.DRAWN_PIECES", (1, 200))  # an untrained model does not stop
+    own = Translator.load(run)
+    model = build(f"decoder={decoder}", vocabulary=own.target_tokenizer.vocab_size)
+    translator = Translator(model, own.source_tokenizer, own.target_tokenizer)
+    gold = write_aligned_corpus(tmp_path)
+    search = parse(TranslateConfig, compose(f"checkpoint={run}", "search=greedy", name="translate")).search
+    test = TestSet("test", "en", "de", ALIGNED, ALIGNED, gold)
+    write_report(evaluate_translator(translator, test, search, history=[], facts={}), tmp_path / "out")
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))
+    entropies, alignment = scores["attention_entropy"], scores["alignment"]
+    assert [len(heads) for heads in entropies] == [len(layer["heads"]) for layer in alignment["layers"]]
+    assert all(0 < value < scores["attention_entropy_uniform"] + 1e-6 for heads in entropies for value in heads)
+    layers = len(entropies)
+    parts = ["mean", *(f"layer-{layer + 1}" for layer in range(layers))] if layers > 1 else ["attention"]
+    maps = {path.name for path in (tmp_path / "out" / "attention").iterdir()}
+    assert maps == {f"line-{line}-{part}.png" for line in (1, 3) for part in parts}
+    note = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert all(f"](attention/{name})" in note for name in maps)
+
+
+def evaluated(run: Path, output: Path, *overrides: str) -> Any:
+    """The scores of a new evaluation."""
+    values = compose(
+        f"checkpoint={run}",
+        f"output={output}",
+        "search=greedy",
+        "search.max_length_extra=2",
+        *overrides,
+        name="evaluate",
+    )
+    evaluate(parse(EvaluateConfig, values), values)
+    return json.loads((output / "scores.json").read_text(encoding="utf-8"))
+
+
+ALIGNED = ["The dog sleeps.", "", "A man sees the unbelievable house ."]
+
+
+def write_aligned_corpus(folder: Path) -> list[str]:
+    """Sentences that translate to themselves, so word k translates word k; return their alignment."""
+    for language, split in itertools.product(("en", "de"), ("train", "test")):
+        (folder / f"{split}.{language}").write_text("".join(f"{line}\n" for line in ALIGNED), encoding="utf-8")
+    return [" ".join(f"{word}-{word}" for word in range(len(line.split()))) for line in ALIGNED]
+
+
+def test_attention_is_held_against_a_file_of_alignments(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gold = write_aligned_corpus(tmp_path)
+    file = tmp_path / "gold.align"
+    file.write_text("".join(f"{line}\n" for line in gold), encoding="utf-8")
+    found = evaluated(run, tmp_path / "out", "data=files", f"data.root={tmp_path}", f"alignments={file}")["alignment"]
+    rates = [found, found["mean"], *found["layers"], *(head for layer in found["layers"] for head in layer["heads"])]
+    assert all(0 <= each[key] <= 1 for each in rates for key in ("error_rate", "precision", "recall"))
+    assert found["error_rate"] == min(layer["error_rate"] for layer in found["layers"])
+    assert found["layers"][found["lowest_layer"] - 1]["error_rate"] == found["error_rate"]
+    assert "Alignment error rate" in capsys.readouterr().out
+    for name in ("report.md", "report.html"):
+        assert "Alignment error rate" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+
+
+def test_a_corpus_brings_its_own_alignments(run: Path, tmp_path: Path) -> None:
+    gold = write_aligned_corpus(tmp_path)
+    (tmp_path / "test.en-de.align").write_text("".join(f"{line}\n" for line in gold), encoding="utf-8")
+    corpus = ("data=files", f"data.root={tmp_path}")
+    own = evaluated(run, tmp_path / "out", *corpus)["alignment"]
+    assert own is not None
+    file = tmp_path / "test.en-de.align"
+    assert evaluated(run, tmp_path / "out", *corpus, f"alignments={file}")["alignment"] == own
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0-0\n\n", r"gold must have one line .* 2 lines for 3 pairs"),
+        ("0-0\n\n0-0\n\n", r"gold must have one line .* 4 lines for 3 pairs"),
+        ("0-0 3-0\n\n\n", r"gold, line 1 must link words .* have 3 and 3 words.*'3-0'"),
+        ("\n0-0\n\n", r"gold, line 2 must link words .* have 0 and 0 words.*'0-0'"),
+        ("\n\nzero\n", r"gold, line 3 must hold links such as 0-0"),
+    ],
+)
+def test_alignments_that_do_not_fit_are_refused_before_anything_is_translated(
+    run: Path, tmp_path: Path, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_aligned_corpus(tmp_path)
+    (tmp_path / "gold").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(Translator, "hypotheses", None)
+    with pytest.raises(DataError, match=words):
+        evaluated(run, tmp_path / "out", "data=files", f"data.root={tmp_path}", f"alignments={tmp_path / 'gold'}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_wrong_direction_is_refused(run: Path) -> None:

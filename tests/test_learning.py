@@ -12,8 +12,10 @@ import torch
 from tiny import batch_of, choices, compose
 
 from seq2seq.config import parse
+from seq2seq.data.alignment import Link
 from seq2seq.data.batching import Position, TrainingBatches, pack
-from seq2seq.data.tokenizer import EOS
+from seq2seq.data.tokenizer import EOS, WORD_START
+from seq2seq.evaluation.attention import corpus_alignment
 from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import Progress
 from seq2seq.run import RunConfig
@@ -26,6 +28,18 @@ SECONDS = 60
 
 Ids = list[int]
 TASKS: dict[str, Callable[[Ids], Ids]] = {"copy": list, "reverse": lambda ids: ids[::-1]}
+
+
+class Letters:
+    """Stands for a tokenizer: every letter is a word."""
+
+    vocab_size = VOCABULARY
+
+    def pieces(self, ids: Ids) -> list[str]:
+        return [f"{WORD_START}{i}" for i in ids]
+
+
+WORDS = Letters()
 
 
 def sequences(count: int) -> list[Ids]:
@@ -86,4 +100,8 @@ def test_every_pair_learns_the_task_within_a_minute(encoder: str, decoder: str, 
         found = search(model, batch_of(sources), replace(config.search, beam_size=beam))
         right = sum(one[0].ids == target for one, target in zip(found, targets, strict=True))
         assert right / HELD_OUT >= 0.99, f"{right} of {HELD_OUT} with a beam of {beam}"
+    gold = [[Link(*places) for places in enumerate(TASKS[task](list(range(len(ids)))))] for ids in sources]
+    aligned = corpus_alignment(model, WORDS, WORDS, sources, targets, gold)
+    assert aligned is not None
+    assert aligned.layers[aligned.lowest].error_rate < 0.2, aligned.layers
     assert time.perf_counter() - start < SECONDS

@@ -8,12 +8,21 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import VOCABULARY, build, random_batch
+from tiny import VOCABULARY, build, choices, random_batch, run_config
 from torch import Tensor
 
 from seq2seq import objectives
 from seq2seq.data.tokenizer import PAD
-from seq2seq.objectives import CrossEntropy, linear_cross_entropy
+from seq2seq.errors import ConfigError, DataError
+from seq2seq.objectives import (
+    AttentionEntropy,
+    CrossEntropy,
+    GuidedAlignment,
+    attention_entropy,
+    guided_alignment,
+    linear_cross_entropy,
+)
+from seq2seq.run import check_parts
 
 WIDTH, PIECES = 12, 37
 
@@ -166,3 +175,89 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary() -> N
     sums = CrossEntropy(label_smoothing=0.1).train()(model, batch)
     expected = batch.target_tokens * torch.tensor(float(VOCABULARY)).log()
     torch.testing.assert_close(sums, (expected, expected))
+
+
+LINKS = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 2, 0], [1, 1, 3]])
+"""Row, target position, source position: the first target piece has two links."""
+
+
+def looked_at(*shape: int) -> Tensor:
+    return torch.softmax(torch.randn(*shape), dim=-1)
+
+
+def test_guidance_is_the_cross_entropy_of_links_and_weights() -> None:
+    weights = looked_at(2, 4, 5)
+    gold = torch.zeros(2, 4, 5)
+    gold[0, 0, 1] = gold[0, 0, 2] = 0.5
+    gold[0, 2, 0] = gold[1, 1, 3] = 1.0
+    torch.testing.assert_close(guided_alignment(weights, LINKS), -(gold * weights.log()).sum())
+    assert guided_alignment(weights, LINKS[:0]).item() == 0.0
+
+
+def test_entropy_of_attention_is_counted_on_target_tokens_only() -> None:
+    layers = [looked_at(2, 3, 4, 5) for _ in range(2)]
+    is_token = torch.tensor([[True, True, True, False], [True, False, False, False]])
+    expected = 0.0
+    for layer in layers:
+        for head in range(3):
+            entropy = -(layer[:, head] * layer[:, head].log()).sum(-1)
+            expected += float(entropy[is_token].sum()) / 6
+    assert attention_entropy(layers, is_token).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("normalizer", choices("attention/normalizer"))
+@pytest.mark.parametrize("window", choices("attention/window"))
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_entropy_and_guidance_have_finite_gradients_for_every_attention(
+    decoder: str, normalizer: str, window: str
+) -> None:
+    model = build(f"decoder={decoder}", f"attention/normalizer={normalizer}", f"attention/window={window}")
+    batch = replace(random_batch([5, 4], [4, 3]), links=LINKS)
+    for objective in (
+        GuidedAlignment(label_smoothing=0.1, weight=0.5, layer=None),
+        AttentionEntropy(label_smoothing=0.1, weight=0.5),
+    ):
+        plain = CrossEntropy(label_smoothing=0.1)(model, batch)
+        sums = objective(model, batch)
+        assert sums.total > plain.total
+        torch.testing.assert_close(sums.nll, plain.nll)
+        model.zero_grad()
+        sums.total.backward()
+        assert all(bool(torch.isfinite(parameter.grad).all()) for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_guidance_teaches_a_head_to_look_where_the_links_point(decoder: str) -> None:
+    model = build(f"decoder={decoder}")
+    batch = replace(random_batch([5, 4], [4, 3]), links=LINKS[1:])
+    objective = GuidedAlignment(label_smoothing=0.0, weight=5.0, layer=1)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(100):
+        optimizer.zero_grad()
+        objective(model, batch).total.backward()
+        optimizer.step()
+    weights = model(batch, need_weights=True).weights[0][:, 0]
+    rows, targets, sources = LINKS[1:].unbind(1)
+    assert bool((weights[rows, targets, sources] > 0.8).all())
+
+
+def test_extras_leave_the_validation_loss_as_it_is() -> None:
+    model, batch = build(), random_batch([5, 4], [4, 3])
+    plain = CrossEntropy(label_smoothing=0.1).eval()(model, batch)
+    for objective in (
+        GuidedAlignment(label_smoothing=0.1, weight=0.5, layer=None),
+        AttentionEntropy(label_smoothing=0.1, weight=0.5),
+    ):
+        torch.testing.assert_close(objective.eval()(model, batch).nll, plain.nll)
+
+
+def test_guidance_without_alignments_says_what_is_missing() -> None:
+    with pytest.raises(DataError, match=r"train\.<source>-<target>\.align"):
+        GuidedAlignment(label_smoothing=0.1, weight=0.5, layer=None)(build().train(), random_batch([5], [4]))
+
+
+def test_a_layer_that_is_not_there_is_refused_before_any_data_is_read() -> None:
+    for decoder, count in (("rnn", 1), ("transformer", 2)):
+        config = run_config(f"decoder={decoder}", "objective=guided_alignment", "objective.layer=3")
+        with pytest.raises(ConfigError, match=rf"`objective.layer` must be one of .* {count} .* but is 3 instead"):
+            check_parts(config)

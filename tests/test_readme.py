@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import hydra
 import pytest
 from omegaconf import OmegaConf
-from tiny import choices, compose
+from tiny import choices, compose, groups
 
 from seq2seq.cli import CONFIGS, key_paths, plain
+from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.inference import EvaluateConfig, TranslateConfig
@@ -37,6 +38,7 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/prepare.py": ("train", RunConfig),
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
+    "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
 }
 """For each script its configuration and the class that it is read into."""
 
@@ -154,11 +156,7 @@ def test_flags_of_hydra_stand_before_overrides() -> None:
 def test_every_setting_in_the_text_exists() -> None:
     values = compose()
     known = {
-        path
-        for group in values
-        if (CONFIGS / group).is_dir()
-        for choice in choices(group)
-        for path in key_paths(compose(f"{group}={choice}"))
+        path for group in groups() for choice in choices(group) for path in key_paths(compose(f"{group}={choice}"))
     }
     files = {name for cell in table("file") for name in code(cell)}
     for word in code(prose()):
@@ -197,6 +195,7 @@ def test_every_link_and_every_path_leads_somewhere() -> None:
 
 TINY = "model=tiny tokenizer.vocab_size=300 trainer.device=cpu trainer.samples=0 trainer.validate_every=2"
 TINY_GRAMMAR = "data.train=300 data.validation=12 data.test=12"
+TINY_RUNS = f"overrides={json.dumps([*TINY.split(), 'model.dim=16', 'trainer.max_steps=4'])}"
 
 PYTHON = f"""#!/bin/sh
 case "$1" in
@@ -210,6 +209,7 @@ scripts/train.py | scripts/prepare.py)
     *) set -- "$@" {TINY} trainer.max_steps=4 ;;
     esac
     ;;
+scripts/compare_attention.py) set -- "$@" 'experiments=[compare_bilstm]' {shlex.quote(TINY_RUNS)} ;;
 esac
 exec {shlex.quote(sys.executable)} "$@"
 """
@@ -283,6 +283,9 @@ def test_every_command_runs_and_gives_what_the_page_says(workshop: Path) -> None
         assert "<html" in (evaluation / "report.html").read_text(encoding="utf-8")
         assert (evaluation / "report.md").is_file()
         assert len((evaluation / "translations.jsonl").read_text(encoding="utf-8").splitlines()) == 12
+
+    comparison = json.loads((workshop / "runs/attention_comparison/table.json").read_text(encoding="utf-8"))
+    assert {(cell["seeds"], cell["wanted"]) for cell in comparison["cells"]} == {(2, 2)}
 
     files = {name for cell in table("file") for name in code(cell)} - {"source.model", "target.model"}
     assert {path.name for path in (run / "checkpoints/best").iterdir()} == files

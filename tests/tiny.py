@@ -7,13 +7,16 @@ import inspect
 import itertools
 import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import hydra
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seq2seq.attention.core import Attention
+from seq2seq.attention.normalizers import Normalizer
 from seq2seq.cli import CONFIGS, plain
 from seq2seq.config import Component, parse
 from seq2seq.data.batching import Batch, make_batch, pack
@@ -30,6 +33,11 @@ Values = dict[str, Any]
 def choices(group: str) -> list[str]:
     """Every choice of a group of configurations, read from its files."""
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """Every group of configurations, those inside others too, such as ``attention/window``."""
+    return sorted({str(path.parent.relative_to(CONFIGS)) for path in CONFIGS.glob("*/**/*.yaml")})
 
 
 def compose(*overrides: str, name: str = "train") -> Values:
@@ -57,26 +65,74 @@ def run_config(*overrides: str) -> RunConfig:
     return parse(RunConfig, shrink(compose(*overrides)))
 
 
-def architecture(*overrides: str, dim: int = 16) -> Architecture:
-    """The part of a shrunk configuration that decides what a model is."""
-    values = shrink(compose(*overrides), dim)
+def architecture(*overrides: str, dim: int = 16, **groups: Values) -> Architecture:
+    """The part of a shrunk configuration that decides what a model is; ``groups`` replace what is composed."""
+    values = shrink(compose(*overrides), dim) | groups
     return parse(Architecture, {name: values[name] for name in Architecture.__dataclass_fields__})
 
 
-def build(*overrides: str, vocabulary: int = VOCABULARY, seed: int = 1) -> Seq2SeqModel:
-    """A tiny model with random weights, in evaluation mode."""
-    parts = architecture(*overrides)
+def build(*overrides: str, vocabulary: int = VOCABULARY, seed: int = 1, **groups: Values) -> Seq2SeqModel:
+    """A tiny model with random weights, in evaluation mode; ``groups`` take the place of what is composed."""
+    parts = architecture(*overrides, **groups)
     torch.manual_seed(seed)
     return parts.build(vocabulary, vocabulary).eval()
 
 
 def make_attention(
-    name: str, query_dim: int, memory_dim: int, *, num_heads: int = 1, project: bool = False
+    name: str,
+    query_dim: int,
+    memory_dim: int,
+    *,
+    num_heads: int = 1,
+    project: bool = False,
+    normalizer: str = "softmax",
+    window: str = "global",
+    width: int | None = None,
 ) -> Attention:
     """One of the shipped attentions, with other sizes and without dropout."""
-    part = architecture(f"attention={name}").attention
-    settings = {**part.settings, "num_heads": num_heads, "project": project, "dropout": 0.0}
-    return Component(part.target, settings, "attention")(query_dim, memory_dim).eval()
+    settings = {"num_heads": num_heads, "project": project, "dropout": 0.0}
+    values = attention_values(name, normalizer, window, width) | settings
+    part = parse(_Part, {"attention": values}).attention
+    return part(query_dim, memory_dim).eval()
+
+
+def attention_values(name: str, normalizer: str, window: str, width: int | None = None) -> Values:
+    """The settings of an attention put together from three shipped files; each file is composed only once."""
+    values: Values = compose(f"attention={name}")["attention"]
+    values["normalizer"] = compose(f"attention/normalizer={normalizer}")["attention"]["normalizer"]
+    values["window"] = compose(f"attention/window={window}")["attention"]["window"]
+    if width is not None and "width" in values["window"]:
+        values["window"]["width"] = width
+    return values
+
+
+@dataclass(frozen=True)
+class _Part:
+    attention: Component[Attention]
+
+
+def make_normalizer(name: str) -> Normalizer:
+    """One of the shipped normalizers."""
+    normalizer: Normalizer = architecture(f"attention/normalizer={name}").attention.settings["normalizer"]()
+    return normalizer
+
+
+class Sizes(TorchDispatchMode):
+    """While active, notes the shape and the size of every tensor that an operation makes, gradients too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+        self.seen: list[int] = []
+
+    def __torch_dispatch__(self, operation: Any, kinds: Any, arguments: Any = (), settings: Any = None) -> Any:
+        result = operation(*arguments, **(settings or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            # A view of few numbers under a large shape takes no memory.
+            if isinstance(tensor, torch.Tensor) and 0 not in tensor.stride():
+                self.shapes.append(tuple(tensor.shape))
+                self.seen.append(tensor.numel())
+        return result
 
 
 def variants(group: str, name: str) -> list[tuple[str, ...]]:

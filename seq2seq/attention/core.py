@@ -1,4 +1,4 @@
-"""The one attention of the package: projections, heads, masks, weights and the context they give.
+"""The one attention of the package: projections, heads, windows, weights and the context they give.
 
 Recurrent and Transformer models use the same class. ``project: false`` gives the classical attention of Bahdanau
 and Luong, whose score sees the vectors themselves; ``project: true`` puts learned maps in front of the score and
@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.scores import Score
+from seq2seq.attention.windows import Focus, Sight, Window
 from seq2seq.config import Component, PositiveInt, Probability
 from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
@@ -37,28 +39,6 @@ class AttentionOutput(NamedTuple):
     weights: Tensor | None
 
 
-def build_mask(
-    is_token: Tensor | None, queries: int, keys: int, *, causal: bool, device: torch.device
-) -> Tensor | None:
-    """Build the mask from its description, as late as possible; None where every key is visible.
-
-    Args:
-        is_token: (B,S), True where a key is a token; None where the batch holds no padding.
-        queries: T. With ``causal`` the last query stands at the position of the last key.
-        keys: S.
-        causal: whether a query sees only keys up to its own position.
-        device: where to build it.
-
-    Returns:
-        (B,1,1,S), (1,1,T,S) or (B,1,T,S), True where a query sees a key.
-    """
-    mask = None if is_token is None else is_token[:, None, None, :]
-    if causal and queries > 1:
-        visible = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
-        mask = visible[None, None] if mask is None else mask & visible
-    return mask
-
-
 def fused_pays(query: Tensor) -> bool:
     """Whether the fused kernel is the faster way for these queries (B,H,T,e).
 
@@ -77,6 +57,8 @@ class Attention(nn.Module):
         query_dim: width of the queries.
         memory_dim: width of the memory.
         score: the similarity.
+        normalizer: makes weights of scores.
+        window: which of the visible keys a query looks at.
         num_heads: H; queries and memory are cut into this many slices.
         project: whether learned maps stand before the score and after the context.
         dropout: probability of dropping an attention weight.
@@ -91,6 +73,8 @@ class Attention(nn.Module):
         memory_dim: int,
         *,
         score: Component[Score],
+        normalizer: Component[Normalizer],
+        window: Component[Window],
         num_heads: PositiveInt,
         project: bool,
         dropout: Probability,
@@ -112,6 +96,8 @@ class Attention(nn.Module):
             self.key_value_map = nn.Linear(memory_dim, 2 * inner_dim, bias=False)
             self.output_map = nn.Linear(inner_dim, inner_dim, bias=False)
         self.score = score(num_heads, query_dim // num_heads, inner_dim // num_heads)
+        self.normalizer = normalizer()
+        self.window = window(query_dim, num_heads)
 
     def project_memory(self, memory: Tensor, *, rotation: Rotation | None = None, offset: int = 0) -> KeyValue:
         """Map a memory (B,S,M) to keys and values; done once per sentence."""
@@ -141,52 +127,80 @@ class Attention(nn.Module):
             causal: whether a query sees only keys up to its own position.
             need_weights: whether to return the weights; this takes the explicit path.
             rotation: rotary position embedding of the queries.
-            offset: position of the first query, for the rotation.
+            offset: position of the first query.
         """
         batch, steps = query.shape[:2]
-        sentences = memory.key.shape[0]
-        if sentences != batch:  # the hypotheses of a sentence are further queries to the same memory
-            query = query.reshape(sentences, batch // sentences * steps, -1)
+        sentences, keys = memory.key.shape[0], memory.key.shape[2]
+        hypotheses = batch // sentences
+        if hypotheses > 1:  # those of a sentence are further queries to the same memory
+            query = query.reshape(sentences, hypotheses * steps, -1)
+        sight = Sight(is_token, causal, steps, hypotheses, offset, keys, query.device)
+        focus = self.window(query, sight)
         query = self._split(self.query_map(query) if self.project else query)
         if rotation is not None:
             query = rotation(query, offset)
         query = self.score.query(query)
-        if self.score.is_inner_product and not need_weights and fused_pays(query):
-            context, weights = self._fused(query, memory, is_token, causal), None
+        if self._is_fused(focus) and not need_weights and fused_pays(query):
+            context, weights = self._fused(query, memory, sight, focus), None
         else:
-            context, weights = self._explicit(query, memory, is_token, causal)
+            context, weights = self._explicit(query, memory, sight, focus)
         context = context.transpose(1, 2).reshape(batch, steps, self.output_dim)
-        if sentences != batch:
-            weights = weights.unflatten(2, (-1, steps)).transpose(1, 2).flatten(0, 1) if weights is not None else None
+        if hypotheses > 1 and weights is not None:
+            weights = weights.unflatten(2, (hypotheses, steps)).transpose(1, 2).flatten(0, 1)
         if self.project:
             context = self.output_map(context)
         return AttentionOutput(context, weights if need_weights else None)
+
+    def _is_fused(self, focus: Focus) -> bool:
+        """Whether the fused kernel computes this attention: a softmax of inner products, and nothing after it."""
+        return self.score.is_inner_product and isinstance(self.normalizer, Softmax) and focus.factor is None
 
     def _split(self, vectors: Tensor) -> Tensor:
         """(B,T,H*d) -> (B,H,T,d)."""
         heads: Tensor = vectors.unflatten(-1, (self.num_heads, -1))
         return heads.transpose(1, 2)
 
-    def _fused(self, query: Tensor, memory: KeyValue, is_token: Tensor | None, causal: bool) -> Tensor:
-        steps, keys = query.shape[2], memory.key.shape[2]
+    def _fused(self, query: Tensor, memory: KeyValue, sight: Sight, focus: Focus) -> Tensor:
         # The kernel's own causal flag reaches its fastest form, but is only right where queries and keys align.
-        aligned = causal and is_token is None and steps == keys
-        mask = None if aligned else build_mask(is_token, steps, keys, causal=causal, device=query.device)
+        aligned = sight.hides_later_keys and query.shape[2] == sight.keys and sight.is_token is None
+        aligned = aligned and focus.visible is None
         value, value_dim = memory.value, memory.value.shape[-1]
         if query.shape[-1] > value_dim:  # the kernel wants one width for all three
             value = F.pad(value, (0, query.shape[-1] - value_dim))
-        probability = self.dropout if self.training else 0.0
         context = F.scaled_dot_product_attention(
-            query, memory.key, value, mask, dropout_p=probability, is_causal=aligned and steps > 1, scale=1.0
+            query,
+            memory.key,
+            value,
+            None if aligned else both(sight.mask(), focus.visible),
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=aligned,
+            scale=1.0,
         )
         return context[..., :value_dim]
 
-    def _explicit(
-        self, query: Tensor, memory: KeyValue, is_token: Tensor | None, causal: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _explicit(self, query: Tensor, memory: KeyValue, sight: Sight, focus: Focus) -> tuple[Tensor, Tensor]:
         scores = self.score.compare(query, memory.key)
-        mask = build_mask(is_token, scores.shape[2], scores.shape[3], causal=causal, device=scores.device)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        weights = torch.softmax(scores, dim=-1)
+        mask = both(sight.mask(), focus.visible)
+        if mask is None:
+            weights = self.normalizer(scores)
+        else:
+            weights = without_the_blind(self.normalizer(scores.masked_fill(~mask, float("-inf"))), mask)
+        if focus.factor is not None:
+            weights = weights * focus.factor
         return dropout(weights, self.dropout, self.training).to(memory.value.dtype) @ memory.value, weights
+
+
+def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Return what two masks allow together; None allows everything."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second
+
+
+def without_the_blind(weights: Tensor, mask: Tensor) -> Tensor:
+    """Give zeros to queries that see no key, as the fused kernel does, where a softmax gives no number at all."""
+    blind = ~mask.any(dim=-1, keepdim=True)
+    # There hardly ever is one. On a CPU asking is cheaper than a pass over the weights; a GPU would have to wait.
+    if weights.device.type == "cpu" and not bool(blind.any()):
+        return weights
+    return weights.masked_fill(blind, 0.0)

@@ -14,12 +14,18 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from seq2seq.config import PositiveInt
+from seq2seq.config import PositiveFloat, PositiveInt
 from seq2seq.errors import ConfigError
 
 # Fused kernels on GPUs want head widths in multiples of this.
 KERNEL_WIDTH = 8
+
+
+def precise(vectors: Tensor) -> Tensor:
+    """Return vectors in at least single precision, because half precision rounds squares and lengths too coarsely."""
+    return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 
 class Score(nn.Module):
@@ -108,8 +114,9 @@ class Additive(Score):
         dim: width of the hidden layer; None takes ``query_dim``.
     """
 
-    # The (B,H,T,S,e) hidden layer is built for as many query positions at a time as fit into this many numbers.
-    chunk_numbers = 2**24
+    # The (B,H,T,S,e) hidden layer is held whole up to this many numbers. A larger one is built for a part of the
+    # query positions at a time, and built again for the gradient instead of being kept.
+    chunk_numbers = 2**25
 
     def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
         super().__init__(num_heads, query_dim, key_dim)
@@ -131,46 +138,86 @@ class Additive(Score):
         product = key @ self.key_weight
         return product + self.bias.to(product.dtype)
 
+    def direction(self) -> Tensor:
+        """``v`` of each head (H,e,1)."""
+        return self.vector
+
     def compare(self, query: Tensor, key: Tensor) -> Tensor:
         """``v . tanh(query + key)`` for every pair of positions."""
-        batch, heads, _, width = query.shape
+        batch, heads, steps, width = query.shape
         rows = max(1, self.chunk_numbers // (batch * heads * key.shape[2] * width))
-        vector = self.vector.to(query.dtype).unsqueeze(1)  # (H,1,e,1)
-        chunks = [
-            (torch.tanh(part.unsqueeze(3) + key.unsqueeze(2)) @ vector).squeeze(-1)
+        vector = self.direction().to(query.dtype).unsqueeze(1)  # (H,1,e,1)
+        if rows >= steps:
+            return _compare_sums(query, key, vector)
+        parts = [
+            checkpoint(_compare_sums, part, key, vector, use_reentrant=False, preserve_rng_state=False)
             for part in query.split(rows, dim=2)
         ]
-        return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=2)
+        return torch.cat(parts, dim=2)
+
+
+def _compare_sums(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
+    hidden = torch.tanh(query.unsqueeze(3) + key.unsqueeze(2))  # (B,H,T,S,e)
+    return (hidden @ vector).squeeze(-1)
+
+
+class NormedAdditive(Additive):
+    """``score(q, k) = g v . tanh(W q + U k + b) / |v|``, with a learned length g for each head.
+
+    Weight normalisation (Salimans & Kingma 2016, equation 2) of :class:`Additive`'s v. g starts at e^-1/2.
+
+    Args:
+        num_heads: H.
+        query_dim: width of one head's query.
+        key_dim: width of one head's key.
+        dim: width e of the hidden layer; None takes ``query_dim``.
+    """
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
+        super().__init__(num_heads, query_dim, key_dim, dim=dim)
+        self.length = nn.Parameter(torch.full((num_heads, 1, 1), 1.0 / math.sqrt(dim or query_dim)))
+
+    def direction(self) -> Tensor:
+        """``g v / |v|`` of each head (H,e,1)."""
+        return self.length * F.normalize(self.vector, dim=1)
 
 
 class Cosine(Score):
     """``score(q, k) = t * (q . k) / (|q| |k|)`` with a learned temperature t > 0 for each head.
 
-    This is the query-key normalisation of Henry et al. 2020, equation 4. t starts at sqrt(d), because cosines lie in
-    [-1, 1] and t = 1 would leave the weights almost uniform.
+    This is the query-key normalisation of Henry et al. 2020, equation 4. Cosines lie in [-1, 1], so a t of 1 would
+    leave the weights almost uniform.
+
+    Args:
+        num_heads: H.
+        query_dim: width of one head's query.
+        key_dim: width of one head's key.
+        temperature: where t starts; None takes sqrt(d), which makes scores as large as those of scaled dot product.
     """
 
-    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, temperature: PositiveFloat | None) -> None:
         super().__init__(num_heads, query_dim, key_dim)
         self.require_equal_widths()
+        start = math.sqrt(query_dim) if temperature is None else temperature
         # The logarithm keeps the temperature positive whatever the optimizer does.
-        self.log_temperature = nn.Parameter(torch.full((num_heads, 1, 1), 0.5 * math.log(query_dim)))
+        self.log_temperature = nn.Parameter(torch.full((num_heads, 1, 1), math.log(start)))
 
     def query(self, query: Tensor) -> Tensor:
         """``t q / |q|``."""
-        return (F.normalize(query.float(), dim=-1) * self.log_temperature.exp()).to(query.dtype)
+        return (F.normalize(precise(query), dim=-1) * self.log_temperature.exp()).to(query.dtype)
 
     def key(self, key: Tensor) -> Tensor:
         """``k / |k|``."""
-        return F.normalize(key.float(), dim=-1).to(key.dtype)
+        return F.normalize(precise(key), dim=-1).to(key.dtype)
 
 
 class Euclidean(Score):
     """``score(q, k) = -|q - k|^2 / sqrt(d)``: the negative squared distance (L2 attention, Kim et al. 2021).
 
-    ``|q - k|^2 = |q|^2 - 2 q . k + |k|^2``, and ``|q|^2`` is the same for every key, so the softmax cancels it.
-    What is left is an inner product of the longer vectors ``[2q, -1, -1, 0...]`` and ``[k, high, low, 0...]``, where
-    ``high + low = |k|^2``: two columns, because one bfloat16 number would round the square too coarsely.
+    ``|q - k|^2 = |q|^2 - 2 q . k + |k|^2``, and ``|q|^2`` is the same for every key, so the softmax cancels it, and
+    so does entmax. What is left is an inner product of the longer vectors ``[2q, -1, -1, 0...]`` and
+    ``[k, high, low, 0...]``, where ``high + low = |k|^2``: two columns, because one bfloat16 number would round the
+    square too coarsely.
     """
 
     def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
@@ -186,7 +233,26 @@ class Euclidean(Score):
 
     def key(self, key: Tensor) -> Tensor:
         """``[k, high, low, 0...]``."""
-        square = key.float().square().sum(dim=-1, keepdim=True)
+        square = precise(key).square().sum(dim=-1, keepdim=True)
         high = square.to(key.dtype)
-        low = (square - high.float()).to(key.dtype)
+        low = (square - high).to(key.dtype)
         return F.pad(torch.cat([key, high, low], dim=-1), (0, self.padding))
+
+
+class UnsquaredEuclidean(Score):
+    """``score(q, k) = -|q - k|``: the negative distance itself, which no inner product gives.
+
+    It needs no scale: distances between random vectors grow with sqrt(d), but their deviation does not.
+    """
+
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.require_equal_widths()
+
+    def compare(self, query: Tensor, key: Tensor) -> Tensor:
+        """``-|q - k|``; its gradient is zero where they are equal.
+
+        Differences are taken before they are squared. By ``|q|^2 - 2 q . k + |k|^2`` the distance of a vector to
+        itself, in self-attention, would be the square root of a rounding error.
+        """
+        return -torch.cdist(precise(query), precise(key), compute_mode="donot_use_mm_for_euclid_dist")

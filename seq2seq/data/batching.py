@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.data.store import Sequences
+from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
 
@@ -32,6 +32,9 @@ class Batch:
         source_padded: whether any row of ``source`` ends in padding.
         target: (B,T+1), each sentence between BOS and EOS; None where only the source is known.
         target_tokens: number of target positions to predict, without padding.
+        links: (N,3), the links between pieces in no particular order, each as row, target position and source
+            position: the step that predicts ``target[row, 1 + target position]`` should look at
+            ``source[row, source position]``. None where the data has no alignments.
     """
 
     source: Tensor
@@ -39,6 +42,7 @@ class Batch:
     source_padded: bool
     target: Tensor | None
     target_tokens: int
+    links: Tensor | None
 
     @property
     def source_tokens(self) -> int:
@@ -51,11 +55,11 @@ class Batch:
             return self
         move = [
             None if tensor is None else tensor.pin_memory().to(device, non_blocking=True)
-            for tensor in (self.source, self.source_lengths, self.target)
+            for tensor in (self.source, self.source_lengths, self.target, self.links)
         ]
         assert move[0] is not None
         assert move[1] is not None
-        return replace(self, source=move[0], source_lengths=move[1], target=move[2])
+        return replace(self, source=move[0], source_lengths=move[1], target=move[2], links=move[3])
 
 
 def gather(sequences: Sequences, rows: Integers, width: int, first: int | None = None) -> Tensor:
@@ -84,7 +88,32 @@ def gather(sequences: Sequences, rows: Integers, width: int, first: int | None =
     return torch.from_numpy(ids)
 
 
-def make_batch(source: Sequences, target: Sequences | None, rows: Integers, multiple: int = 1) -> Batch:
+def gather_links(links: Sequences, rows: Integers) -> Tensor:
+    """Gather the links of sentence pairs.
+
+    Args:
+        links: where they are, as :meth:`seq2seq.data.store.PreparedData.links` gives them.
+        rows: (B), which pairs.
+
+    Returns:
+        (N,3) int64: see :attr:`Batch.links`.
+    """
+    starts = links.offsets[rows]
+    counts = (links.offsets[rows + 1] - starts) // 2
+    row = np.repeat(np.arange(len(rows)), counts)
+    # Less the links of the rows before, the number of a link in the batch is its number in its own pair.
+    number = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    places = starts[row] + 2 * number
+    return torch.from_numpy(np.stack([row, links.ids[places + 1], links.ids[places]], axis=1, dtype=np.int64))
+
+
+def make_batch(
+    source: Sequences,
+    target: Sequences | None,
+    rows: Integers,
+    multiple: int = 1,
+    links: Sequences | None = None,
+) -> Batch:
     """Gather the pairs ``rows`` into a batch whose widths S and T are multiples of ``multiple``."""
     source_lengths = source.lengths[rows] + 1
     width = round_up(int(source_lengths.max()), multiple)
@@ -99,6 +128,7 @@ def make_batch(source: Sequences, target: Sequences | None, rows: Integers, mult
         source_padded=bool((source_lengths < width).any()),
         target=target_ids,
         target_tokens=target_tokens,
+        links=None if links is None else gather_links(links, rows),
     )
 
 
@@ -142,10 +172,20 @@ class TrainingBatches:
         max_tokens: budget of padded tokens in a batch, on the side that has more.
         multiple: widths are padded to multiples of this, which keeps the number of shapes small.
         seed: decides every order.
+        links: links between the pieces of each pair, or None where there are none.
     """
 
-    def __init__(self, source: Sequences, target: Sequences, *, max_tokens: int, multiple: int, seed: int) -> None:
-        self.source, self.target = source, target
+    def __init__(
+        self,
+        source: Sequences,
+        target: Sequences,
+        *,
+        max_tokens: int,
+        multiple: int,
+        seed: int,
+        links: Sequences | None = None,
+    ) -> None:
+        self.source, self.target, self.links = source, target, links
         self.max_tokens, self.multiple, self.seed = max_tokens, multiple, seed
         self.source_widths = -(-(source.lengths.astype(np.int64) + 1) // multiple) * multiple
         self.target_widths = -(-(target.lengths.astype(np.int64) + 1) // multiple) * multiple
@@ -183,7 +223,7 @@ class TrainingBatches:
                 after = Position(position.epoch, done + 1)
                 if done + 1 == len(plan):
                     after = Position(position.epoch + 1, 0)
-                yield make_batch(self.source, self.target, plan[done], self.multiple), after
+                yield make_batch(self.source, self.target, plan[done], self.multiple, self.links), after
             position = Position(position.epoch + 1, 0)
 
 

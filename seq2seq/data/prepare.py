@@ -9,15 +9,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import platform
 import random
-import re
-import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,18 +24,23 @@ import numpy as np
 import sentencepiece
 
 import seq2seq
+from seq2seq.data.alignment import Link, format_links, links_after_cleaning, links_of, piece_links
 from seq2seq.data.cleaning import Cleaner, CleaningConfig
 from seq2seq.data.corpora import TRAIN, VALIDATION, Corpus
-from seq2seq.data.formats import Pair, read_pairs
-from seq2seq.data.store import FORMAT, Prepared, PreparedData, SequenceWriter, write_manifest
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
-from seq2seq.errors import DataError
+from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
+from seq2seq.data.formats import Pair, read_lines, read_pairs
+from seq2seq.data.sequences import SequenceWriter
+from seq2seq.data.store import FORMAT, Prepared, PreparedData, write_manifest
+from seq2seq.data.tokenizer import WORD_START, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.errors import DataError, listing
 
 CHUNK = 10_000
 """Pairs encoded together: enough for all threads, little enough to stay in cache."""
 
+Linked = tuple[Pair, list[Link]]
+"""A pair and the links between its words, none where the corpus gives none."""
+
 _SAMPLE_SEED = 1  # fixed, not the run's: runs that differ in their seed share one vocabulary
-_TEMPORARY = re.compile(r"\.tmp-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
 
 
 def prepare(
@@ -74,24 +76,24 @@ def prepare(
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     folder = root / f"{corpus.name}-{corpus.source}-{corpus.target}-{key[:12]}"
     root.mkdir(parents=True, exist_ok=True)
-    _remove_stale(root)
+    remove_stale(root)
     if folder.exists():
         try:
             data = PreparedData(folder)
         except DataError as error:
             report(f"{error}. Preparing {folder.name} again")
-            _discard(folder)
+            discard(folder)
         else:
             report(f"Reusing prepared data in {folder}")
             return data
 
-    temporary = _temporary(root)
+    temporary = temporary_name(root)
     temporary.mkdir()
     try:
         started = time.monotonic()
         report(f"Preparing {corpus.describe()}")
         _Build(corpus, cleaning, tokenizer, temporary, report).run(key, identity["fingerprint"])
-        _publish(temporary, folder)
+        publish(temporary, folder)
         report(f"Prepared {folder} in {time.monotonic() - started:.1f} s")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -113,33 +115,41 @@ class _Build:
         self.folder, self.report = folder, report
         self.cleaner = Cleaner(cleaning)
         self.splits: dict[str, dict[str, Any]] = {}
+        self.aligned = [split for split in corpus.splits() if corpus.alignments(split) is not None]
 
     def run(self, key: str, fingerprint: dict[str, Any]) -> None:
         """Fill the folder; the manifest is the last file."""
         corpus = self.corpus
+        if self.aligned:
+            self.report(f"Word alignments: {listing(self.aligned)}")
         for split in corpus.splits():  # first, so that a fault in a small file shows at once
             if split != TRAIN:
                 self._copy_text(split)
-        clean = (self.folder / "clean.source", self.folder / "clean.target")
-        sample = self._clean(*clean)
+        clean = [self.folder / f"clean.{part}" for part in ("source", "target", "links")]
+        source, target, links = clean
+        sample = self._clean(source, target, links)
         models = self._train_tokenizers(sample)
         trained = [*models.values()]
         del sample  # the largest thing in memory
         self.source_tokenizer, self.target_tokenizer = trained[0], trained[-1]
-        self._encode(TRAIN, read_pairs(*clean), drop=True)
+        lines = read_lines(links) if TRAIN in self.aligned else None
+        self._encode(TRAIN, _linked(TRAIN, read_pairs(source, target), lines), drop=True)
         for path in clean:
             path.unlink()
         self._refuse_nothing("kept after cleaning")
         self.report(f"Training pairs: {self.cleaner.summary()}")
         if VALIDATION in self.splits:
-            self._encode(VALIDATION, corpus.pairs(VALIDATION), drop=False)
+            self._encode(VALIDATION, self._linked_pairs(VALIDATION), drop=False)
         values = {
             "key": key,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "corpus": {"name": corpus.name, "description": corpus.describe(), "fingerprint": fingerprint},
             "source": corpus.source,
             "target": corpus.target,
-            "splits": {name: self.splits[name] for name in corpus.splits()},
+            "splits": {
+                name: self.splits[name] | ({"aligned": True} if name in self.aligned else {})
+                for name in corpus.splits()
+            },
             "aliases": dict(corpus.aliases),
             "cleaning": {"settings": asdict(self.cleaning), "counts": self.cleaner.counts},
             "tokenizer": {
@@ -155,18 +165,26 @@ class _Build:
         }
         write_manifest(self.folder, values)
 
-    def _clean(self, source_path: Path, target_path: Path) -> list[Pair]:
-        """Write the clean training text, one file a side; return an even sample of it (Vitter, 1985)."""
+    def _linked_pairs(self, split: str) -> Iterator[Linked]:
+        return _linked(split, self.corpus.pairs(split), self.corpus.alignments(split))
+
+    def _clean(self, source_path: Path, target_path: Path, links_path: Path) -> list[Pair]:
+        """Write the clean training text, one file a side, and its links; return an even sample (Vitter, 1985)."""
         draw = random.Random(_SAMPLE_SEED)
         sample: list[Pair] = []
         passed = 0
-        with source_path.open("w", encoding="utf-8") as source, target_path.open("w", encoding="utf-8") as target:
-            for raw in self.corpus.pairs(TRAIN):
+        with (
+            source_path.open("w", encoding="utf-8") as source,
+            target_path.open("w", encoding="utf-8") as target,
+            links_path.open("w", encoding="utf-8") as links_file,
+        ):
+            for raw, links in self._linked_pairs(TRAIN):
                 pair = self.cleaner.text(raw)
                 if pair is None:
                     continue
                 source.write(pair[0] + "\n")
                 target.write(pair[1] + "\n")
+                links_file.write(format_links(links_after_cleaning(links, raw, pair) if links else ()) + "\n")
                 passed += 1
                 if len(sample) < self.config.sample:
                     sample.append(pair)
@@ -192,29 +210,44 @@ class _Build:
         self.report(f"Tokenizer: {self.config.type}, {sizes}, from {len(sample):,} pairs")
         return models
 
-    def _encode(self, split: str, pairs: Iterable[Pair], *, drop: bool) -> None:
-        """Write the ids of a split; ``drop`` leaves out what the cleaner refuses."""
+    def _encode(self, split: str, pairs: Iterable[Linked], *, drop: bool) -> None:
+        """Write the ids of a split, and its links; ``drop`` leaves out what the cleaner refuses."""
         source_stem = self.folder / f"{split}.{self.corpus.source}"
         target_stem = self.folder / f"{split}.{self.corpus.target}"
+        longest = self.cleaning.max_length if drop else 2**32
+        links_writer = SequenceWriter(self.folder / f"{split}.links", longest) if split in self.aligned else None
         count = 0
         with (
             SequenceWriter(source_stem, self.source_tokenizer.vocab_size) as source_writer,
             SequenceWriter(target_stem, self.target_tokenizer.vocab_size) as target_writer,
+            links_writer or nullcontext(),
         ):
             for chunk in _chunks(pairs):
-                sources, targets = zip(*chunk, strict=True)
+                sources, targets = zip(*(pair for pair, _ in chunk), strict=True)
                 encoded = zip(
-                    self.source_tokenizer.encode(sources), self.target_tokenizer.encode(targets), strict=True
+                    self.source_tokenizer.encode(sources), self.target_tokenizer.encode(targets), chunk, strict=True
                 )
-                kept = [pair for pair in encoded if not drop or self.cleaner.keeps(*pair)]
-                source_writer.append([source for source, _ in kept])
-                target_writer.append([target for _, target in kept])
+                kept = [row for row in encoded if not drop or self.cleaner.keeps(*row[:2])]
+                source_writer.append([source for source, _, _ in kept])
+                target_writer.append([target for _, target, _ in kept])
+                if links_writer:
+                    links_writer.append(
+                        [self._linked_pieces(source, target, *linked) for source, target, linked in kept]
+                    )
                 count += len(kept)
             tokens = {"source_tokens": source_writer.tokens, "target_tokens": target_writer.tokens}
         self.splits[split] = {"pairs": count, "ids": True, **tokens}
 
+    def _linked_pieces(self, source: list[int], target: list[int], pair: Pair, links: list[Link]) -> list[int]:
+        """Return the places of a source piece and a target piece, in turn, for each sure link between them."""
+        if WORD_START in pair[0] + pair[1]:
+            return []  # the tokenizer takes the sign for a space, and so counts more words than the links do
+        pieces = self.source_tokenizer.pieces(source), self.target_tokenizer.pieces(target)
+        linked = piece_links((link for link in links if link.sure), *pieces)
+        return [place for link in linked for place in (link.source, link.target)]
+
     def _copy_text(self, split: str) -> None:
-        """Write the raw text of a split, which scores are computed against: every pair, nothing changed."""
+        """Write the raw text of a split, which scores are computed against, and its links: nothing changed."""
         paths = (self.folder / f"{split}.{code}.txt" for code in (self.corpus.source, self.corpus.target))
         count = 0
         with next(paths).open("w", encoding="utf-8") as source, next(paths).open("w", encoding="utf-8") as target:
@@ -227,6 +260,9 @@ class _Build:
                 f"split {split!r} of {self.corpus.describe()} must have pairs, but is empty; remove or fill it"
             )
         self.splits[split] = {"pairs": count, "ids": False}
+        if (lines := self.corpus.alignments(split)) is not None:
+            with (self.folder / f"{split}.align.txt").open("w", encoding="utf-8") as handle:
+                handle.writelines(line + "\n" for line in lines)
 
     def _refuse_nothing(self, stage: str) -> None:
         if not self.cleaner.counts["kept"]:
@@ -235,53 +271,15 @@ class _Build:
             )
 
 
+def _linked(split: str, pairs: Iterable[Pair], lines: Iterable[str] | None) -> Iterator[Linked]:
+    if lines is None:
+        yield from zip(pairs, itertools.repeat([]), strict=False)
+        return
+    for number, (pair, line) in enumerate(zip(pairs, lines, strict=True), start=1):
+        yield pair, links_of(line, pair, f"the links of pair {number} of split {split!r}")
+
+
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     iterator = iter(items)
     while chunk := list(itertools.islice(iterator, CHUNK)):
         yield chunk
-
-
-def _temporary(root: Path) -> Path:
-    """Return a new name that tells whose it is, so that what a dead process left behind can be told apart."""
-    return root / f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    """Give a complete folder its final name, unless another process was first."""
-    for path in temporary.iterdir():
-        with path.open("rb") as handle:
-            os.fsync(handle.fileno())  # or a power cut could leave the name but not the bytes
-    try:
-        temporary.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        # Both were built from the same key, so the other one's is as good; the caller removes ours.
-
-
-def _discard(folder: Path) -> None:
-    """Remove a folder so that no other process ever sees half of it."""
-    grave = _temporary(folder.parent)
-    try:
-        folder.rename(grave)
-    except FileNotFoundError:
-        return  # another process did it
-    shutil.rmtree(grave, ignore_errors=True)
-
-
-def _remove_stale(root: Path) -> None:
-    """Remove temporary folders of processes of this machine that no longer live."""
-    for path in root.glob(".tmp-*"):
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and match["host"] == socket.gethostname() and not _alive(int(match["process"])):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -5,7 +5,9 @@ A prepared folder holds, for source language ``en`` and target language ``de``:
 * ``manifest.json``: where the text came from, what was dropped, versions, and the size of every other file;
 * ``tokenizer.model``, or ``tokenizer.en.model`` and ``tokenizer.de.model``;
 * ``train.en.ids.npy`` and ``train.en.offsets.npy``, likewise ``de`` and ``validation``: see :class:`Sequences`;
-* ``<split>.en.txt`` and ``<split>.de.txt`` for every split but train: the raw text, one sentence a line.
+* ``<split>.en.txt`` and ``<split>.de.txt`` for every split but train: the raw text, one sentence a line;
+* where the corpus has word alignments, ``train.links.ids.npy`` and ``train.links.offsets.npy``, likewise
+  ``validation``: see :meth:`PreparedData.links`; and ``<split>.align.txt`` beside raw text, from en to de.
 
 It needs nothing outside itself: copied to another machine, it trains there.
 """
@@ -13,18 +15,13 @@ It needs nothing outside itself: copied to another machine, it trains there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, ClassVar
 
 from seq2seq.data.corpora import TRAIN, Corpus, resolve_split
 from seq2seq.data.formats import Pair, read_lines
+from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, DataError, listing
 
@@ -32,115 +29,6 @@ FORMAT = 1
 """Version of the folder's layout; a reader refuses any other."""
 
 MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Many sequences of ids, end to end in one array.
-
-    Attributes:
-        ids: all ids, without BOS and EOS; unsigned 16 or 32 bits, usually mapped from disk.
-        offsets: (N+1,) int64; sequence i is ``ids[offsets[i]:offsets[i + 1]]``.
-    """
-
-    ids: npt.NDArray[np.unsignedinteger[Any]]
-    offsets: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.unsignedinteger[Any]]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sequence {index} of {len(self)}")
-        sequence: npt.NDArray[np.unsignedinteger[Any]] = self.ids[self.offsets[index] : self.offsets[index + 1]]
-        return sequence
-
-    @cached_property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(N,) number of ids in each sequence; computed once."""
-        return np.diff(self.offsets)
-
-    @classmethod
-    def open(cls, stem: Path) -> Sequences:
-        """Map the files ``<stem>.ids.npy`` and ``<stem>.offsets.npy`` into memory.
-
-        Raises:
-            DataError: a file is missing or is no array of the right kind.
-        """
-        ids, offsets = (_map(Path(f"{stem}.{part}.npy")) for part in ("ids", "offsets"))
-        if ids.dtype.kind != "u" or offsets.dtype != np.int64 or not len(offsets) or offsets[-1] != len(ids):
-            raise DataError(f"{stem}.ids.npy and {stem}.offsets.npy must belong together, but do not; prepare again")
-        return cls(ids, offsets)
-
-
-def _map(path: Path) -> npt.NDArray[Any]:
-    try:
-        # As a plain array: the memmap class itself is slow to slice.
-        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        return mapped
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} must be an array of token ids, but cannot be read: {error}; prepare again"
-        ) from error
-
-
-class SequenceWriter:
-    """Writes :class:`Sequences` piece by piece, holding none of them in memory. A context manager.
-
-    Args:
-        stem: path without ``.ids.npy`` and ``.offsets.npy``.
-        vocab_size: decides the width of an id.
-    """
-
-    def __init__(self, stem: Path, vocab_size: int) -> None:
-        self._ids = _GrowingArray(Path(f"{stem}.ids.npy"), np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32))
-        self._offsets = _GrowingArray(Path(f"{stem}.offsets.npy"), np.dtype(np.int64))
-        self._offsets.append(np.zeros(1, dtype=np.int64))
-
-    @property
-    def tokens(self) -> int:
-        """Number of ids written so far."""
-        return self._ids.length
-
-    def append(self, sequences: Sequence[Sequence[int]]) -> None:
-        """Add sequences of ids at the end."""
-        ends = self.tokens + np.cumsum([len(ids) for ids in sequences], dtype=np.int64)
-        self._ids.append(np.array([i for ids in sequences for i in ids], dtype=self._ids.dtype))
-        self._offsets.append(ends)
-
-    def __enter__(self) -> SequenceWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ids.close()
-        self._offsets.close()
-
-
-class _GrowingArray:
-    """A one-dimensional .npy file that grows at its end; its header is only right once it is closed."""
-
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.dtype, self.length = dtype, 0
-        self._handle: IO[bytes] = path.open("wb")
-        self._write_header()
-
-    def append(self, values: npt.NDArray[Any]) -> None:
-        self._handle.write(values.astype(self.dtype, copy=False).tobytes())
-        self.length += len(values)
-
-    def close(self) -> None:
-        self._handle.seek(0)
-        self._write_header()
-        self._handle.close()
-
-    def _write_header(self) -> None:
-        # The format reserves room for the digits of a growing length, so the header always takes as many bytes.
-        np.lib.format.write_array_header_1_0(
-            self._handle,
-            {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)},
-        )
 
 
 class PreparedData:
@@ -212,6 +100,35 @@ class PreparedData:
         )
         return source, target
 
+    def links(self, split: str) -> Sequences | None:
+        """Return the sure links between pieces of ``train`` or ``validation``, mapped from disk.
+
+        Sequence i belongs to pair i of :meth:`ids` and holds, link after link, the position of a source piece and
+        that of a target piece, both counted from 0. None where the corpus has no alignments, or the split no ids.
+
+        Raises:
+            DataError: the split does not exist.
+        """
+        split = self.resolve(split)
+        entry = self.manifest["splits"][split]
+        return Sequences.open(self.folder / f"{split}.links") if self._aligned(split) and entry["ids"] else None
+
+    def alignments(self, split: str) -> list[str] | None:
+        """Return the word links of each pair of raw text in Pharaoh format, from source to target.
+
+        None where the corpus has no alignments, and for ``train``, of which only :meth:`links` are kept.
+
+        Raises:
+            DataError: the split does not exist.
+        """
+        split = self.resolve(split)
+        return (
+            list(read_lines(self.folder / f"{split}.align.txt")) if self._aligned(split) and split != TRAIN else None
+        )
+
+    def _aligned(self, split: str) -> bool:
+        return bool(self.manifest["splits"][split].get("aligned"))
+
 
 class Prepared(Corpus):
     """A prepared folder in the place of a corpus, for a machine that has nothing else.
@@ -248,6 +165,11 @@ class Prepared(Corpus):
             [left] = self.data.source_tokenizer.decode([source[i].tolist()])
             [right] = self.data.target_tokenizer.decode([target[i].tolist()])
             yield left, right
+
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of raw text; see :meth:`PreparedData.alignments`."""
+        lines = self.data.alignments(split)
+        return None if lines is None else iter(lines)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the key that the folder was prepared under."""

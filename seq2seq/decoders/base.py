@@ -73,9 +73,11 @@ class Decoder(nn.Module):
 
     Attributes:
         output_dim: D.
+        num_attentions: attentions to the source; as many entries has ``DecoderOutput.weights``.
     """
 
     output_dim: int
+    num_attentions: int
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Return the state before the first target piece."""

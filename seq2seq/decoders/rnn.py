@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.core import Attention
+from seq2seq.attention.core import Attention, AttentionOutput
 from seq2seq.config import Component, PositiveInt, Probability
 from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
 from seq2seq.dropout import dropout
@@ -24,11 +24,15 @@ class RecurrentCache(NamedTuple):
 
 
 class RNNDecoder(Decoder):
-    """LSTM (Hochreiter & Schmidhuber 1997) or GRU (Cho et al. 2014) with attention after the cell.
+    """LSTM (Hochreiter & Schmidhuber 1997) or GRU (Cho et al. 2014) with attention before or after the cell.
 
-    Luong et al. 2015, section 3: the cell's output h attends, and ``tanh(W [c; h])`` (equation 5) goes on to the
-    vocabulary. With input feeding (section 3.3) that vector also joins the next step's input, so the steps cannot be
-    done together; without it, training is one fused recurrent call and one attention call over all T positions.
+    ``after``, Luong et al. 2015, section 3: the cell's output h_t attends. ``before``, Bahdanau et al. 2015,
+    equation 4 and appendix A.2.2: the state before the step, h_(t-1), attends, and the context c_t joins the cell's
+    input. Either way ``tanh(W [c_t; h_t])`` (Luong's equation 5) goes on to the vocabulary. With input feeding
+    (Luong's section 3.3) that vector also joins the next step's input.
+
+    Attention after the cell without input feeding needs no loop: training is one fused recurrent call and one
+    attention call over all T positions. Each of the other three ways goes step by step.
 
     Args:
         input_dim: E.
@@ -37,7 +41,8 @@ class RNNDecoder(Decoder):
         attention: makes the attention to the source.
         self_attention: not used: a recurrent decoder has none.
         cell: the kind of recurrent unit.
-        num_layers: layers.
+        num_layers: layers; the top one's state attends.
+        attend: before or after the cell.
         input_feeding: whether the attentional vector joins the next input.
         dropout: probability of dropping an element between layers and of the output.
     """
@@ -52,15 +57,18 @@ class RNNDecoder(Decoder):
         *,
         cell: Literal["lstm", "gru"],
         num_layers: PositiveInt,
+        attend: Literal["after", "before"],
         input_feeding: bool,
         dropout: Probability,
     ) -> None:
         super().__init__()
+        self.attention = attention(output_dim, memory_dim)
+        self.attends_before = attend == "before"
         kind = nn.LSTM if cell == "lstm" else nn.GRU
-        width = input_dim + (output_dim if input_feeding else 0)
+        context = self.attention.output_dim if self.attends_before else 0
+        width = input_dim + context + (output_dim if input_feeding else 0)
         between = dropout if num_layers > 1 else 0.0
         self.recurrence = kind(width, output_dim, num_layers, batch_first=True, dropout=between)
-        self.attention = attention(output_dim, memory_dim)
         self.join = nn.Linear(self.attention.output_dim + output_dim, output_dim, bias=False)
         self.start = nn.Linear(memory_dim, output_dim * num_layers)
         self.is_lstm = cell == "lstm"
@@ -68,6 +76,7 @@ class RNNDecoder(Decoder):
         self.input_feeding = input_feeding
         self.dropout = dropout
         self.output_dim = output_dim
+        self.num_attentions = 1
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Start from ``tanh(W summary)``, as Bahdanau et al. 2015 (appendix A.2.2) start from the encoder."""
@@ -79,23 +88,41 @@ class RNNDecoder(Decoder):
 
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
         """See :meth:`Decoder.forward`."""
-        steps = embedded.split(1, dim=1) if self.input_feeding else (embedded,)
-        cache: RecurrentCache = state.cache
-        vectors, weights = [], []
-        for step in steps:
-            if cache.feed is not None:
-                step = torch.cat([step, cache.feed.unsqueeze(1).to(step.dtype)], dim=-1)
-            output, cache = self._recur(step, cache)
-            context, looked = self.attention(output, state.memory[0], state.is_token, need_weights=need_weights)
-            vector = torch.tanh(self.join(torch.cat([context, output], dim=-1)))
-            vector = dropout(vector, self.dropout, self.training)
-            if self.input_feeding:
-                cache = cache._replace(feed=vector[:, -1])
+        loops = self.attends_before or self.input_feeding
+        vectors: list[Tensor] = []
+        weights: list[Tensor] = []
+        for inputs in embedded.split(1, dim=1) if loops else (embedded,):
+            vector, state, looked = self._advance(inputs, state, need_weights)
             vectors.append(vector)
-            weights.append(looked)
-        after = replace(state, cache=cache, position=state.position + embedded.shape[1])
+            weights += [] if looked is None else [looked]
         together = (torch.cat(weights, dim=2),) if need_weights else ()
-        return DecoderOutput(torch.cat(vectors, dim=1), after, together)
+        return DecoderOutput(torch.cat(vectors, dim=1), state, together)
+
+    def _advance(
+        self, inputs: Tensor, state: DecoderState, need_weights: bool
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """Decode positions that can be done together: (B,T,E) -> vectors (B,T,D), state, weights (B,H,T,S)."""
+        cache: RecurrentCache = state.cache
+        if cache.feed is not None:
+            inputs = torch.cat([inputs, cache.feed.unsqueeze(1).to(inputs.dtype)], dim=-1)
+        if self.attends_before:
+            context, looked = self._attend(cache.hidden[:, -1:], state, need_weights)
+            inputs = torch.cat([inputs, context.to(inputs.dtype)], dim=-1)
+            output, cache = self._recur(inputs, cache)
+        else:
+            output, cache = self._recur(inputs, cache)
+            context, looked = self._attend(output, state, need_weights)
+        vector = torch.tanh(self.join(torch.cat([context, output], dim=-1)))
+        vector = dropout(vector, self.dropout, self.training)
+        if self.input_feeding:
+            cache = cache._replace(feed=vector[:, -1])
+        return vector, replace(state, cache=cache, position=state.position + inputs.shape[1]), looked
+
+    def _attend(self, query: Tensor, state: DecoderState, need_weights: bool) -> AttentionOutput:
+        output: AttentionOutput = self.attention(
+            query, state.memory[0], state.is_token, need_weights=need_weights, offset=state.position
+        )
+        return output
 
     def _recur(self, inputs: Tensor, cache: RecurrentCache) -> tuple[Tensor, RecurrentCache]:
         """Run the cells over (B,T,E); torch keeps their states layer first, the cache batch first."""

@@ -73,6 +73,7 @@ class TransformerDecoder(Decoder):
         self.norm = style.final_norm()
         self.dropout = dropout
         self.output_dim = output_dim
+        self.num_attentions = num_layers
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Project the memory once for each layer; the cache of self-attention is empty."""
@@ -93,7 +94,9 @@ class TransformerDecoder(Decoder):
                 past=state.cache[layer],
                 offset=state.position,
             )
-            hidden, looked = self.cross_attentions[layer](hidden, memory, state.is_token, need_weights=need_weights)
+            hidden, looked = self.cross_attentions[layer](
+                hidden, memory, state.is_token, need_weights=need_weights, offset=state.position
+            )
             hidden = self.feed_forwards[layer](hidden)
             cache.append(seen)
             weights.append(looked)

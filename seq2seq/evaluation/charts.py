@@ -239,9 +239,9 @@ def heat_map(weights: npt.NDArray[Any], rows: Sequence[str], columns: Sequence[s
         raise ValueError(
             f"`weights` must have the shape {(len(rows), len(columns))}, but has {weights.shape} instead"
         )
-    row_names, column_names = [_short(piece) for piece in rows], [_short(piece) for piece in columns]
-    left = 16 + 7.5 * max([4, *map(_span, row_names)])
-    top = 14 + 7.5 * max([4, *map(_span, column_names)])
+    row_names, column_names = [short(piece) for piece in rows], [short(piece) for piece in columns]
+    left = 16 + 7.5 * max([4, *map(span, row_names)])
+    top = 14 + 7.5 * max([4, *map(span, column_names)])
     width, height = left + _CELL * len(columns) + 24, top + _CELL * len(rows) + 34
     parts = [_text(left - 8, top + _CELL * (row + 0.7), name, anchor="end") for row, name in enumerate(row_names)]
     for column, name in enumerate(column_names):
@@ -278,11 +278,17 @@ def _squares(weights: npt.NDArray[Any]) -> list[str]:
     ]
 
 
-def _short(piece: str) -> str:
-    shown = visible(piece[: _LONGEST_PIECE + 1])
-    return shown if len(shown) <= _LONGEST_PIECE else shown[: _LONGEST_PIECE - 1] + "…"
+def short(text: str, longest: int = _LONGEST_PIECE) -> str:
+    """Return text with hidden characters made visible, cut where it has more than ``longest`` characters."""
+    shown = visible(text[: longest + 1])
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def _span(text: str) -> float:
+def span(text: str) -> float:
     """Return the width of text in average letters: Chinese, Japanese and Korean signs are nearly twice as wide."""
     return sum(1.8 if unicodedata.east_asian_width(character) in "WF" else 1.0 for character in text)
+
+
+def figure(chart: str, caption: str) -> str:
+    """Return a drawing with a caption, both ready for a page."""
+    return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>"

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.batching import make_batch, pack
+from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
-from seq2seq.evaluation.results import Evaluation, HeatMap, Sentence
+from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence
 from seq2seq.search import SearchConfig
 from seq2seq.search.scoring import attention_weights
 from seq2seq.translate import Translator
@@ -33,6 +34,7 @@ class TestSet:
         target_language: language code.
         sources: one sentence an entry.
         references: their translations, never tokenised or otherwise changed.
+        alignments: their word links in Pharaoh format, one line a pair; None where nobody aligned them.
     """
 
     __test__ = False  # not a test case, whatever its name suggests to pytest
@@ -42,6 +44,7 @@ class TestSet:
     target_language: str
     sources: Sequence[str]
     references: Sequence[str]
+    alignments: Sequence[str] | None = None
 
 
 def evaluate_translator(
@@ -60,12 +63,20 @@ def evaluate_translator(
         search: how to translate; only the best translation of each sentence counts.
         history: rows of the training log, for the curves.
         facts: what else the report should say about the model.
+
+    Raises:
+        DataError: there is nothing to translate, or the alignments do not fit the sentences.
     """
+    translator.model.eval()
+    alignment = word_alignment(translator, test)
     start = time.perf_counter()
     translations = translator.translate(test.sources, search)
     seconds = time.perf_counter() - start
     scores = score_translations(translations, test.references, target_language=test.target_language)
     each = sentence_scores(translations, test.references)
+    # What the model has seen: longer sources were cut.
+    read = [ids[: search.max_source_length] for ids in translator.source_tokenizer.encode(test.sources)]
+    written = translator.target_tokenizer.encode(translations)
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",
         split=test.split,
@@ -78,38 +89,68 @@ def evaluate_translator(
                 test.sources, test.references, translations, each, strict=True
             )
         ],
-        heat_maps=heat_maps(translator, test.sources, translations),
+        heat_maps=heat_maps(translator, read, written),
+        entropy=corpus_entropy(translator.model, read, written),
+        alignment=alignment,
         history=history,
         facts={**facts, "search": f"beam {search.beam_size}, length penalty {search.length_penalty:g}"},
         seconds=seconds,
     )
 
 
-def heat_maps(translator: Translator, sources: Sequence[str], translations: Sequence[str]) -> list[HeatMap]:
-    """Return the attention of some sentences, one map for each attention to the source."""
+def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment | None:
+    """Hold the attention to the sources, while the references are read, against the test set's word alignments.
+
+    Raises:
+        DataError: the alignments do not fit the sentences.
+    """
+    if test.alignments is None:
+        return None
+    tokenizers = translator.source_tokenizer, translator.target_tokenizer
+    sources, references = tokenizers[0].encode(test.sources), tokenizers[1].encode(test.references)
+    gold = gold_links(test.alignments, *tokenizers, sources, references)
+    return corpus_alignment(translator.model, *tokenizers, sources, references, gold)
+
+
+def heat_maps(
+    translator: Translator, sources: Sequence[Sequence[int]], translations: Sequence[Sequence[int]]
+) -> list[HeatMap]:
+    """Return the attention of some sentences: for each its mean over the layers, then each layer.
+
+    Args:
+        translator: the model, in evaluation mode.
+        sources: N sentences as ids, without EOS.
+        translations: N translations.
+    """
     fewest, most = DRAWN_PIECES
-    source_ids = translator.source_tokenizer.encode(sources)
-    target_ids = translator.target_tokenizer.encode(translations)
     fitting = [
         row
-        for row, (source, target) in enumerate(zip(source_ids, target_ids, strict=True))
+        for row, (source, target) in enumerate(zip(sources, translations, strict=True))
         if fewest <= len(source) <= most and 0 < len(target) <= most
     ]
     # Spread over the test set, so that the choice is nobody's.
     chosen = fitting[:: max(1, len(fitting) // HEAT_MAPS)][:HEAT_MAPS]
     maps = []
-    model = translator.model.eval()
-    device = next(model.parameters()).device
+    device = next(translator.model.parameters()).device
     for row in chosen:
-        batch = make_batch(pack([source_ids[row]]), pack([target_ids[row]]), np.array([0]))
-        layers = attention_weights(model, batch.to(device))
-        for layer, weights in enumerate(layers):
-            maps.append(
-                HeatMap(
-                    source_pieces=(*translator.source_tokenizer.pieces(source_ids[row]), "</s>"),
-                    target_pieces=(*translator.target_tokenizer.pieces(target_ids[row]), "</s>"),
-                    weights=weights[0].float().cpu().numpy(),
-                    caption=f"sentence {row + 1}" + (f", layer {layer + 1}" if len(layers) > 1 else ""),
-                )
+        batch = make_batch(pack([sources[row]]), pack([translations[row]]), np.array([0]))
+        layers = [
+            weights[0].float().cpu().numpy() for weights in attention_weights(translator.model, batch.to(device))
+        ]
+        shown = {f"layer {number}": weights for number, weights in enumerate(layers, start=1)}
+        if len(layers) == 1:
+            shown = {"attention": layers[0]}
+        else:
+            mean = np.mean([weights.mean(axis=0, keepdims=True) for weights in layers], axis=0)
+            shown = {"mean": mean, **shown}
+        maps += [
+            HeatMap(
+                source_pieces=(*translator.source_tokenizer.pieces(sources[row]), "</s>"),
+                target_pieces=(*translator.target_tokenizer.pieces(translations[row]), "</s>"),
+                weights=weights,
+                caption=f"line {row + 1}, {f'mean of {len(layers)} layers' if part == 'mean' else part}",
+                name=f"line-{row + 1}-{part.replace(' ', '-')}",
             )
+            for part, weights in shown.items()
+        ]
     return maps

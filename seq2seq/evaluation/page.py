@@ -11,16 +11,15 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from seq2seq.evaluation.analysis import LengthBucket, attention_entropy, length_unit
-from seq2seq.evaluation.charts import bar_chart, escaped, heat_map, line_chart
-from seq2seq.evaluation.results import Evaluation, Habits, HeatMap, Sentence
+from seq2seq.evaluation.analysis import LengthBucket, length_unit
+from seq2seq.evaluation.attention_section import attention_section
+from seq2seq.evaluation.charts import bar_chart, escaped, figure, line_chart
+from seq2seq.evaluation.results import Evaluation, Habits, Sentence
 
 _EXTREMES = 25  # best and worst sentences
 _SAMPLE = 50
 _AT_ONCE = 5  # sentences of a group that show without a click
 _LONGEST_TEXT = 1000  # characters
-_MOST_PIECES = 48  # rows and columns of an attention map
-_MOST_SQUARES = 250_000  # of all attention maps together, about 4 MB
 _SEED = 12345
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -71,7 +70,7 @@ def page(evaluation: Evaluation, habits: Habits, buckets: Sequence[LengthBucket]
         ("training", "Training", _training(evaluation)),
         ("lengths", "Lengths and habits", _lengths(evaluation, habits, buckets)),
         ("sentences", "Sentences", _sentences(evaluation)),
-        ("attention", "Attention", _attention(evaluation.heat_maps)),
+        ("attention", "Attention", attention_section(evaluation)),
         ("facts", "Facts", _facts(evaluation)),
     ]
     written = [(name, title, body) for name, title, body in sections if body]
@@ -132,7 +131,7 @@ def _training(evaluation: Evaluation) -> str:
             for name, label in names.items()
         }
         charts.append((title, line_chart(series, title=title, x_label="step", y_label=unit)))
-    figures = [_figure(chart, title) for title, chart in charts if chart]
+    figures = [figure(chart, title) for title, chart in charts if chart]
     return f'<div class="grid">{"".join(figures)}</div>' if figures else ""
 
 
@@ -162,7 +161,7 @@ def _lengths(evaluation: Evaluation, habits: Habits, buckets: Sequence[LengthBuc
         (f"{habits.copied:.1%}", "lines copied from the source"),
     )
     numbers = "".join(f"<div><dt>{meaning}</dt><dd>{number}</dd></div>" for number, meaning in facts)
-    figures = _figure(lengths, "Scores by source length") + _figure(spread, "How the sentences score")
+    figures = figure(lengths, "Scores by source length") + figure(spread, "How the sentences score")
     return f'<div class="grid">{figures}</div>\n<dl class="habits">{numbers}</dl>'
 
 
@@ -220,50 +219,9 @@ def _splitter(language: str) -> Callable[[str], list[str]]:
     return list if length_unit(language) == "characters" else re.compile(r"\w+|\s+|[^\w\s]").findall
 
 
-def _attention(heat_maps: Sequence[HeatMap]) -> str:
-    intro = '<p class="note">Each row is a piece of the translation, each column a piece of the source.</p>'
-    shown = [intro]
-    squares = 0
-    for each in heat_maps:
-        rows, columns = min(len(each.target_pieces), _MOST_PIECES), min(len(each.source_pieces), _MOST_PIECES)
-        squares += (len(each.weights) + 1) * rows * columns  # every head and their mean
-        if squares > _MOST_SQUARES:
-            shown.append(f'<p class="note">The first {len(shown) - 1} of {len(heat_maps)} maps are shown.</p>')
-            break
-        shown.append(_map(each))
-    return "\n".join(shown) if heat_maps else ""
-
-
-def _map(each: HeatMap) -> str:
-    rows, columns = each.target_pieces[:_MOST_PIECES], each.source_pieces[:_MOST_PIECES]
-    weights = each.weights[:, :_MOST_PIECES, :_MOST_PIECES]
-    cropped = max(len(each.target_pieces), len(each.source_pieces)) > _MOST_PIECES
-    caption = escaped(each.caption[:_LONGEST_TEXT]) + (f" (the first {_MOST_PIECES} pieces)" if cropped else "")
-    heads = len(weights)
-    name = "mean of the heads" if heads > 1 else "attention"
-    mean = heat_map(weights.mean(axis=0), rows, columns, title=f"{each.caption[:_LONGEST_TEXT]}: {name}")
-    figure = f"<figure>{mean}<figcaption>{caption}</figcaption></figure>"
-    if heads == 1:
-        return figure
-    singles = "".join(
-        _figure(
-            heat_map(weights[head], rows, columns, title=f"Head {head + 1}"),
-            f"Head {head + 1} · entropy {entropy:.2f} nats",
-        )
-        for head, entropy in enumerate(attention_entropy(each.weights))
-    )
-    return (
-        f'{figure}<details><summary>Each of the {heads} heads</summary><div class="heads">{singles}</div></details>'
-    )
-
-
 def _facts(evaluation: Evaluation) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escaped(name)}</th><td>{_cut(fact)}</td></tr>'
         for name, fact in evaluation.facts.items()
     )
     return f'<table class="facts"><tbody>{rows}</tbody></table>' if rows else ""
-
-
-def _figure(chart: str, caption: str) -> str:
-    return f"<figure>{chart}<figcaption>{caption}</figcaption></figure>"

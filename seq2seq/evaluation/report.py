@@ -12,9 +12,26 @@ from typing import Any
 
 from seq2seq.errors import DataError, UserError
 from seq2seq.evaluation.analysis import LengthBucket, length_buckets, length_unit
+from seq2seq.evaluation.attention_section import (
+    FOLDER,
+    alignment_headline,
+    alignment_table,
+    alignment_words,
+    entropy_table,
+    entropy_words,
+)
 from seq2seq.evaluation.charts import visible
+from seq2seq.evaluation.heatmaps import png
 from seq2seq.evaluation.page import page, selection
-from seq2seq.evaluation.results import Evaluation, Habits, HeatMap, Sentence, habits
+from seq2seq.evaluation.results import (
+    AttentionAlignment,
+    Evaluation,
+    Habits,
+    HeatMap,
+    LinkCounts,
+    Sentence,
+    habits,
+)
 
 __all__ = ["Evaluation", "Habits", "HeatMap", "Sentence", "scores_json", "summary_lines", "write_report"]
 
@@ -23,12 +40,17 @@ _EXAMPLES = 5
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """Return one line for each score, for a terminal: ``BLEU 36.4 ± 1.2  nrefs:1|case:mixed|...``."""
+    """Return one line for each score, for a terminal: ``BLEU 36.4 ± 1.2  nrefs:1|case:mixed|...``.
+
+    Where there were gold alignments, a last line says the alignment error rate.
+    """
     width = max((len(score.name) for score in evaluation.scores.values()), default=0)
     lines = []
     for score in evaluation.scores.values():
         interval = "" if score.confidence is None else f" ± {score.confidence:.1f}"
         lines.append(f"{score.name:<{width}} {score.score:5.1f}{interval}  {score.signature}")
+    if evaluation.alignment is not None:
+        lines.append(alignment_headline(evaluation.alignment))
     return lines
 
 
@@ -36,10 +58,12 @@ def scores_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return the numbers of an evaluation as plain values for ``scores.json``.
 
     One group for each score (``score``, ``signature``, ``confidence``), then ``seconds``, ``sentences_per_second``,
-    ``sentences`` (their number), ``split``, the two languages, and the shares of :class:`Habits`. Numbers are not
-    rounded; what could not be measured is None.
+    ``sentences`` (their number), ``split``, the two languages, the shares of :class:`Habits`, the entropies of
+    :class:`AttentionEntropy`, and ``alignment`` with error rate, precision and recall of each layer and head. Numbers
+    are not rounded; what could not be measured is None.
     """
     found = habits(evaluation)
+    entropy = evaluation.entropy
     scores = {
         key: {"score": score.score, "signature": score.signature, "confidence": score.confidence}
         for key, score in evaluation.scores.items()
@@ -56,15 +80,37 @@ def scores_json(evaluation: Evaluation) -> dict[str, Any]:
         "repeated_share": found.repeated,
         "repeated_share_of_references": found.repeated_in_references,
         "copied_share": found.copied,
+        "attention_entropy": None if entropy is None else [list(heads) for heads in entropy.heads],
+        "attention_entropy_uniform": None if entropy is None else entropy.uniform,
+        "alignment": None if evaluation.alignment is None else _alignment_json(evaluation.alignment),
     }
 
 
+def _alignment_json(alignment: AttentionAlignment) -> dict[str, Any]:
+    """Return the errors of the layer with the fewest first, then of all layers (counted from 1) and heads."""
+    layers = [
+        {**_rates(layer), "heads": [_rates(head) for head in heads]}
+        for layer, heads in zip(alignment.layers, alignment.heads, strict=True)
+    ]
+    return {
+        "lowest_layer": alignment.lowest + 1,
+        **_rates(alignment.layers[alignment.lowest]),
+        "mean": _rates(alignment.mean),
+        "layers": layers,
+    }
+
+
+def _rates(counts: LinkCounts) -> dict[str, float | None]:
+    return {"error_rate": counts.error_rate, "precision": counts.precision, "recall": counts.recall}
+
+
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write ``scores.json``, ``translations.jsonl``, ``report.md`` and ``report.html`` into ``folder``.
+    """Write ``scores.json``, ``translations.jsonl``, ``report.md``, ``report.html`` and maps into ``folder``.
 
     Each file appears under its name only when it is complete. ``translations.jsonl`` holds every sentence; the page
     shows a selection, so that it stays small for any corpus. ``translations.txt`` and ``references.txt`` are what was
-    scored, one sentence a line, for the ``sacrebleu`` command.
+    scored, one sentence a line, for the ``sacrebleu`` command. ``attention/`` holds the attention maps as PNG files;
+    those of an earlier evaluation are removed.
 
     Args:
         evaluation: what to write.
@@ -94,6 +140,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         _write(folder / "translations.jsonl", map(_json_line, evaluation.sentences))
         _write(folder / "translations.txt", (f"{sentence.translation}\n" for sentence in evaluation.sentences))
         _write(folder / "references.txt", (f"{sentence.reference}\n" for sentence in evaluation.sentences))
+        _write_maps(folder / FOLDER, evaluation.heat_maps)
         _write(folder / "report.md", [_markdown(evaluation, found, buckets)])
         _write(folder / "report.html", [page(evaluation, found, buckets)])
     except OSError as error:
@@ -107,6 +154,20 @@ def _write(path: Path, parts: Iterable[str]) -> None:
     with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         file.writelines(parts)
     os.replace(unfinished, path)
+
+
+def _write_maps(folder: Path, heat_maps: Sequence[HeatMap]) -> None:
+    """Write each map, then remove maps of sentences that an earlier evaluation had chosen."""
+    if heat_maps:
+        folder.mkdir(exist_ok=True)
+    names = {f"{each.name}.png" for each in heat_maps}
+    for each in heat_maps:
+        unfinished = folder / f".{each.name}.png.unfinished"
+        unfinished.write_bytes(png(each))
+        os.replace(unfinished, folder / f"{each.name}.png")
+    for old in folder.glob("line-*.png"):
+        if old.name not in names:
+            old.unlink()
 
 
 def _json_line(sentence: Sentence) -> str:
@@ -151,6 +212,7 @@ def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBuc
             ["copied lines", f"{found.copied:.2%}", "–"],
         ],
     )
+    lines += _attention(evaluation)
     for name, indices in selection(evaluation.sentences):
         lines += [f"## {name}", ""]
         rows = [
@@ -169,6 +231,17 @@ def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBuc
         lines += ["## Facts", ""]
         lines += _table(["", ""], [[name, fact] for name, fact in evaluation.facts.items()])
     return "\n".join(lines)
+
+
+def _attention(evaluation: Evaluation) -> list[str]:
+    lines = []
+    if evaluation.entropy is not None:
+        lines += [entropy_words(evaluation.entropy), "", *_table(*entropy_table(evaluation.entropy))]
+    if evaluation.alignment is not None:
+        lines += [alignment_words(evaluation.alignment), "", *_table(*alignment_table(evaluation.alignment))]
+    for each in evaluation.heat_maps:
+        lines += [f"![{_plain(each.caption[:_LONGEST_LINE])}]({FOLDER}/{each.name}.png)", ""]
+    return ["## Attention", "", *lines] if lines else []
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

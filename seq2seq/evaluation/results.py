@@ -24,12 +24,99 @@ class Sentence:
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """The attention of one translation: ``weights`` is (H, T, S), its rows over S sum to 1."""
+    """The attention of one translation.
+
+    Attributes:
+        source_pieces: S pieces.
+        target_pieces: T pieces.
+        weights: (H, T, S), rows over S sum to 1.
+        caption: what it shows, such as ``line 12, layer 2``.
+        name: the same for a file, such as ``line-12-layer-2``.
+    """
 
     source_pieces: tuple[str, ...]
     target_pieces: tuple[str, ...]
     weights: npt.NDArray[Any]
     caption: str
+    name: str
+
+    def cropped(self, most: int) -> HeatMap:
+        """Return the map of the first ``most`` pieces of each side; its caption says where any are left out."""
+        if max(len(self.source_pieces), len(self.target_pieces)) <= most:
+            return self
+        return HeatMap(
+            self.source_pieces[:most],
+            self.target_pieces[:most],
+            self.weights[:, :most, :most],
+            f"{self.caption} (the first {most} pieces)",
+            self.name,
+        )
+
+
+@dataclass(frozen=True)
+class AttentionEntropy:
+    """How widely the heads spread their attention over a whole test set.
+
+    Attributes:
+        heads: for each layer of the decoder, the mean of each head over all target positions, in nats.
+        uniform: what a head would have that looked at all source pieces alike: the mean of log S, in nats.
+    """
+
+    heads: Sequence[Sequence[float]]
+    uniform: float
+
+
+@dataclass(frozen=True)
+class LinkCounts:
+    """Links found, held against gold ones (Och and Ney, 2003).
+
+    Attributes:
+        found: |A|, links found.
+        sure: |S|, gold links that have to be found.
+        found_sure: |A ∩ S|.
+        found_possible: |A ∩ P|; P holds S and the gold links that may be found.
+    """
+
+    found: int
+    sure: int
+    found_sure: int
+    found_possible: int
+
+    @property
+    def error_rate(self) -> float | None:
+        """``1 - (|A ∩ S| + |A ∩ P|) / (|A| + |S|)``, 0 to 1, 0 is perfect; None without any link."""
+        links = self.found + self.sure
+        return 1 - (self.found_sure + self.found_possible) / links if links else None
+
+    @property
+    def precision(self) -> float | None:
+        """``|A ∩ P| / |A|``; None where no link was found."""
+        return self.found_possible / self.found if self.found else None
+
+    @property
+    def recall(self) -> float | None:
+        """``|A ∩ S| / |S|``; None where no link is sure."""
+        return self.found_sure / self.sure if self.sure else None
+
+
+@dataclass(frozen=True)
+class AttentionAlignment:
+    """How well attention aligns words.
+
+    Attributes:
+        heads: for each layer of the decoder, each of its heads.
+        layers: for each layer, the mean of its heads.
+        mean: the mean of all heads of all layers.
+    """
+
+    heads: Sequence[Sequence[LinkCounts]]
+    layers: Sequence[LinkCounts]
+    mean: LinkCounts
+
+    @property
+    def lowest(self) -> int:
+        """Index of the layer with the lowest error rate, the first of equals."""
+        return min(range(len(self.layers)), key=lambda layer: self.layers[layer].error_rate or 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +131,8 @@ class Evaluation:
         scores: as :func:`seq2seq.evaluation.metrics.score_translations` returns them.
         sentences: at least one, in the order of the test set.
         heat_maps: any number, also none.
+        entropy: of the attention to the source while the translations are written; None where there is no source.
+        alignment: of the attention to the source while the references are read; None without gold alignments.
         history: rows of the training log, possibly none; each has ``step`` and some of ``train_loss``,
             ``validation_loss``, ``validation_bleu``, ``learning_rate`` and ``tokens_per_second``.
         facts: what a reader needs to repeat the run (data, model, versions, seed, device ...), as it is printed.
@@ -57,6 +146,8 @@ class Evaluation:
     scores: Mapping[str, Score]
     sentences: Sequence[Sentence]
     heat_maps: Sequence[HeatMap]
+    entropy: AttentionEntropy | None
+    alignment: AttentionAlignment | None
     history: Sequence[Mapping[str, Any]]
     facts: Mapping[str, str]
     seconds: float

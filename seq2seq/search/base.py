@@ -24,6 +24,8 @@ class SearchConfig:
         length_penalty: alpha of the length normalisation; 0 compares plain sums of log-probabilities.
         length_normalization: ``average`` divides by length^alpha, ``gnmt`` by ((5 + length) / 6)^alpha
             (Wu et al. 2016, equation 14).
+        coverage_penalty: beta of Wu et al. 2016, equation 14: how much a finished translation loses for source
+            pieces that its attention has passed over; 0 for none.
         max_length_ratio: a translation has at most this many pieces for each source piece ...
         max_length_extra: ... plus these.
         max_tokens: source pieces in one batch, padding included, over all hypotheses.
@@ -34,6 +36,7 @@ class SearchConfig:
     n_best: PositiveInt
     length_penalty: NonNegativeFloat
     length_normalization: Literal["average", "gnmt"]
+    coverage_penalty: NonNegativeFloat
     max_length_ratio: PositiveFloat
     max_length_extra: NonNegativeInt
     max_tokens: PositiveInt
@@ -43,6 +46,11 @@ class SearchConfig:
         if self.n_best > self.beam_size:
             raise ConfigError(
                 f"`n_best` must be at most `search.beam_size`, {self.beam_size}, but is {self.n_best} instead"
+            )
+        if self.coverage_penalty and self.beam_size == 1:
+            raise ConfigError(
+                "`coverage_penalty` must be 0 where `search.beam_size` is 1, because greedy search compares no "
+                f"translations, but is {self.coverage_penalty:g} instead"
             )
 
     def limits(self, source_lengths: Tensor) -> Tensor:
@@ -56,7 +64,10 @@ class SearchConfig:
 
 
 class Hypothesis(NamedTuple):
-    """A translation: ids without BOS and EOS, and its length-normalised log-probability, EOS included."""
+    """A translation: ids without BOS and EOS, and its score.
+
+    The score is the length-normalised log-probability, EOS included, with the coverage penalty where there is one.
+    """
 
     ids: list[int]
     score: float

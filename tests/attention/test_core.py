@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -9,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import choices, make_attention
+from tiny import Sizes, build, choices, make_attention, random_batch
 from torch import Tensor
 
 from seq2seq.attention import core
-from seq2seq.attention.core import build_mask
+from seq2seq.attention.windows import Sight
 from seq2seq.errors import ConfigError
 from seq2seq.layers import rotate
 
@@ -42,7 +43,57 @@ def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def test_the_inner_products_are_the_five_of_the_literature() -> None:
-    assert set(NAMES) - set(INNER_PRODUCTS) == {"additive"}
+    assert set(NAMES) - set(INNER_PRODUCTS) == {"additive", "additive_normed", "euclidean_unsquared"}
+
+
+def no_scores(sizes: Sizes, batch: int, heads: int, queries: int, keys: int) -> bool:
+    """Whether no tensor had the shape of scores, however its axes were folded or padded to the kernel's blocks."""
+    scores = batch * heads * queries * keys
+    return all(math.prod(shape) < scores for shape in sizes.shapes)
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])
+@pytest.mark.parametrize("kind", ["all", "causal", "sliding", "decoding"])
+@pytest.mark.parametrize("name", INNER_PRODUCTS)
+def test_scores_are_never_in_memory_where_the_fused_kernel_can_run(name: str, kind: str, padded: bool) -> None:
+    batch, heads, keys = 3, 2, 160
+    queries = 1 if kind == "decoding" else keys
+    window = {"window": "sliding", "width": 31} if kind == "sliding" else {}
+    attention = make_attention(name, 8, 8, num_heads=heads, **window)
+    query = torch.randn(batch, queries, 8, requires_grad=True)
+    states = torch.randn(batch, keys, 8, requires_grad=True)
+    is_token = torch.arange(keys) < torch.tensor([keys, 20, 1])[:, None] if padded else None
+    with Sizes() as sizes:
+        memory = attention.project_memory(states)
+        output = attention(query, memory, is_token, causal=kind == "causal", offset=keys - queries)
+        output.context.sum().backward()
+    # The kernel itself keeps one number a query; keys and values are no larger than 16 numbers a position here.
+    limit = batch * heads * queries * keys if queries > 1 else batch * heads * keys * 32
+    assert max(sizes.seen) < limit
+    assert sizes.seen
+    if queries > 1:
+        with Sizes() as sizes:
+            attention(query, memory, is_token, causal=kind == "causal", need_weights=True)
+        assert max(sizes.seen) >= limit, "the explicit path must be noticed, or the test proves nothing"
+
+
+@pytest.mark.parametrize("name", INNER_PRODUCTS)
+def test_a_whole_transformer_trains_and_decodes_without_scores_in_memory(name: str, kernel_calls: list[bool]) -> None:
+    multi = ["num_heads=2", "project=true"]
+    model = build(
+        f"attention={name}",
+        f"attention@self_attention={name}",
+        *(f"{group}.{value}" for group in ("attention", "self_attention") for value in multi),
+    )
+    batch = random_batch([96, 50], [96, 80])
+    with Sizes() as sizes:
+        model(batch).hidden.sum().backward()
+    assert len(kernel_calls) == 6  # two layers each of encoder, decoder and attention to the source
+    assert not [shape for shape in sizes.shapes if len(shape) >= 3 and shape[-2:] in ((97, 97), (96, 97), (97, 96))]
+    kernel_calls.clear()
+    with torch.inference_mode():
+        model.decode(batch.target[:, :1], model.start(model.encode(batch)))
+    assert len(kernel_calls) == 6
 
 
 @pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
@@ -65,11 +116,11 @@ def test_the_fused_path_equals_the_explicit_one(
     memory = attention.project_memory(states)
     if causal:  # with its own later padding, a query could be left without any key
         padding = None if padding is None else padding | (torch.arange(7) <= 7 - steps)
-    fused = attention(query, memory, padding, causal=causal)
+    fused = attention(query, memory, padding, causal=causal, offset=7 - steps)
     assert kernel_calls
     assert fused.weights is None
     kernel_calls.clear()
-    explicit = attention(query, memory, padding, causal=causal, need_weights=True)
+    explicit = attention(query, memory, padding, causal=causal, offset=7 - steps, need_weights=True)
     assert not kernel_calls
     torch.testing.assert_close(fused.context, explicit.context, atol=2e-6, rtol=1e-5)
     slope = torch.randn_like(fused.context)
@@ -133,7 +184,7 @@ def test_the_context_is_the_weighted_mean_of_the_values(name: str) -> None:
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 7), (7, 7), (3, 7)])
 def test_a_mask_shows_what_its_description_says(queries: int, keys: int, padded: bool, causal: bool) -> None:
     padding = PADDING[:, :keys] if padded else None
-    mask = build_mask(padding, queries, keys, causal=causal, device=CPU)
+    mask = Sight(padding, causal, queries, 1, keys - queries, keys, CPU).mask()
     needed = padded or (causal and queries > 1)
     assert (mask is not None) == needed
     for sentence, step, place in torch.cartesian_prod(torch.arange(3), torch.arange(queries), torch.arange(keys)):
@@ -150,7 +201,7 @@ def test_a_mask_shows_what_its_description_says(queries: int, keys: int, padded:
 def test_a_query_always_sees_at_least_one_key(lengths: list[int], causal: bool) -> None:
     width = max(lengths)
     padding = torch.arange(width) < torch.tensor(lengths)[:, None]
-    mask = build_mask(padding, width, width, causal=causal, device=CPU)
+    mask = Sight(padding, causal, width, 1, 0, width, CPU).mask()
     assert mask is not None
     assert bool(mask.any(dim=-1).all())
 
@@ -180,7 +231,7 @@ def test_queries_and_memory_may_differ_in_width(name: str, project: bool) -> Non
 
 
 # A learned matrix or a sum between the two rotations knows no distance.
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("additive", "general")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("additive", "additive_normed", "general")])
 def test_rotation_makes_weights_depend_on_distances_only(name: str) -> None:
     attention = make_attention(name, 16, 16, num_heads=2, project=True)
     states, query = torch.randn(2, 5, 16), torch.randn(2, 1, 16)

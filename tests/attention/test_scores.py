@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from tiny import architecture, choices
+from tiny import Sizes, architecture, choices
 from torch import Tensor
 
 from seq2seq.attention.scores import Additive, Score
@@ -48,18 +48,26 @@ def euclidean(q: Array, k: Array, _: Mapping[str, Array]) -> Array:
     return -((q - k) ** 2).sum(-1) / math.sqrt(q.shape[-1])
 
 
+def additive_normed(q: Array, k: Array, p: Mapping[str, Array]) -> Array:
+    direction = p["vector"] / np.linalg.norm(p["vector"], axis=1, keepdims=True)
+    return additive(q, k, {**p, "vector": p["length"] * direction})
+
+
+def euclidean_unsquared(q: Array, k: Array, _: Mapping[str, Array]) -> Array:
+    return -np.sqrt(((q - k) ** 2).sum(-1))
+
+
 FORMULAS: dict[str, Formula] = {
     "additive": additive,
+    "additive_normed": additive_normed,
     "cosine": cosine,
     "dot": dot,
     "euclidean": euclidean,
+    "euclidean_unsquared": euclidean_unsquared,
     "general": general,
     "multi_head": scaled_dot,
     "scaled_dot": scaled_dot,
 }
-
-# The scores that need their values between query and key in single precision, whatever they are given.
-ROUNDED = {"cosine", "euclidean"}
 
 
 def make_score(name: str, num_heads: int, query_dim: int, key_dim: int) -> Score:
@@ -130,15 +138,14 @@ def test_scores_and_gradients_are_those_of_the_formula(
     scores = scores - scores.mean(-1, keepdim=True)
     (scores * torch.from_numpy(slope)).sum().backward()
 
-    tolerance = 3e-6 if name in ROUNDED else 1e-8
-    np.testing.assert_allclose(scores.detach().numpy(), formula(), atol=tolerance, rtol=tolerance)
+    np.testing.assert_allclose(scores.detach().numpy(), formula(), atol=1e-8, rtol=1e-8)
     for label, tensor in inputs.items():
         expected = numeric_gradient(lambda: float((slope * formula()).sum()), arrays[label])
         assert tensor.grad is not None, label
-        np.testing.assert_allclose(tensor.grad.numpy(), expected, atol=10 * tolerance, rtol=10 * tolerance)
+        np.testing.assert_allclose(tensor.grad.numpy(), expected, atol=1e-7, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", [name for name in choices("attention") if name not in ROUNDED])
+@pytest.mark.parametrize("name", choices("attention"))
 def test_gradients_pass_torchs_own_check(name: str) -> None:
     score = make_score(name, 2, 4, 4)
     query, key = (torch.randn(1, 2, steps, 4, dtype=torch.float64, requires_grad=True) for steps in (2, 3))
@@ -177,22 +184,72 @@ def test_euclidean_is_nearly_as_exact_as_scaled_dot_in_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("name", choices("attention"))
-def test_half_precision_goes_in_and_comes_out(name: str) -> None:
+def test_half_precision_goes_in_and_nothing_wider_than_single_comes_out(name: str) -> None:
     score: Score = architecture(f"attention={name}").attention.settings["score"](2, 8, 8).bfloat16()
     query, key = (torch.randn(1, 2, steps, 8).bfloat16() for steps in (3, 5))
     mapped = score.query(query), score.key(key)
-    assert [part.dtype for part in (*mapped, score.compare(*mapped))] == [torch.bfloat16] * 3
+    assert [part.dtype for part in mapped] == [torch.bfloat16] * 2
+    wanted = torch.float32 if name == "euclidean_unsquared" else torch.bfloat16
+    assert score.compare(*mapped).dtype == wanted
+
+
+ADDITIVE = ["additive", "additive_normed"]
 
 
 @pytest.mark.parametrize("numbers", [1, 2 * 2 * 5 * 4 * 2, 2**24])
-def test_additive_scores_do_not_depend_on_how_many_queries_are_done_at_a_time(
-    numbers: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_additive_scores_and_gradients_do_not_depend_on_how_many_queries_are_done_at_a_time(
+    name: str, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = make_score("additive", 2, 4, 4)
-    query, key = (torch.randn(2, 2, steps, 4, dtype=torch.float64) for steps in (7, 5))
-    expected = score.compare(score.query(query), score.key(key))
-    monkeypatch.setattr(Additive, "chunk_numbers", numbers)
-    torch.testing.assert_close(score.compare(score.query(query), score.key(key)), expected)
+    score = make_score(name, 2, 4, 4)
+    query, key = (torch.randn(2, 2, steps, 4, dtype=torch.float64, requires_grad=True) for steps in (7, 5))
+    wanted = (query, key, *score.parameters())
+    slope = torch.randn(2, 2, 7, 5, dtype=torch.float64)
+    found = []
+    for budget in (Additive.chunk_numbers, numbers):
+        monkeypatch.setattr(Additive, "chunk_numbers", budget)
+        scores = score.compare(score.query(query), score.key(key))
+        found.append((scores, *torch.autograd.grad(scores, wanted, slope)))
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_additive_scores_keep_no_tensor_beyond_their_budget(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    score = make_score(name, 2, 8, 8)
+    query, key = (torch.randn(2, 2, 16, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    budget = 2 * 2 * 16 * 8 * 3
+    monkeypatch.setattr(Additive, "chunk_numbers", budget)
+    kept: list[int] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with Sizes() as sizes, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        score.compare(score.query(query), score.key(key)).sum().backward()
+    hidden_layer = 2 * 2 * 16 * 16 * 8
+    assert max(sizes.seen) <= budget < hidden_layer
+    assert sum(kept) < hidden_layer
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_the_distance_to_a_key_that_equals_the_query_has_a_gradient_of_zero(unequal: bool) -> None:
+    score = make_score("euclidean_unsquared", 1, 4, 4)
+    query = torch.ones(1, 1, 1, 4, requires_grad=True)
+    key = torch.ones(1, 1, 2, 4)
+    key[..., 1, 0] += float(unequal)
+    scores = score.compare(query, key)
+    assert scores[..., 0].item() == pytest.approx(0.0, abs=1e-5)
+    (gradient,) = torch.autograd.grad(scores.sum(), query)
+    expected = [1.0, 0, 0, 0] if unequal else [0.0] * 4
+    torch.testing.assert_close(gradient.flatten(), torch.tensor(expected))
+
+
+def test_the_temperature_of_the_cosine_starts_where_it_is_told() -> None:
+    for overrides, expected in (((), 8.0), (("attention.score.temperature=3.5",), 3.5)):
+        part: Component[Score] = architecture("attention=cosine", *overrides).attention.settings["score"]
+        start = part(2, 64, 64).query(torch.eye(64)[None, None].expand(1, 2, 64, 64))
+        torch.testing.assert_close(start.norm(dim=-1), torch.full((1, 2, 64), expected))
 
 
 def test_the_width_of_the_additive_hidden_layer_can_be_set() -> None:

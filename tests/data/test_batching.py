@@ -21,7 +21,7 @@ from seq2seq.data.batching import (
     pack,
     round_up,
 )
-from seq2seq.data.store import Sequences
+from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
 

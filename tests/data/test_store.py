@@ -19,7 +19,8 @@ from seq2seq.data import prepare as module
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Files, Multi30k
 from seq2seq.data.prepare import prepare
-from seq2seq.data.store import Prepared, PreparedData, Sequences, SequenceWriter
+from seq2seq.data.sequences import Sequences, SequenceWriter
+from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 

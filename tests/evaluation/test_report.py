@@ -14,7 +14,7 @@ from seq2seq.evaluation.charts import visible
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.page import page, selection
 from seq2seq.evaluation.report import Evaluation, HeatMap, Sentence, scores_json, summary_lines, write_report
-from seq2seq.evaluation.results import habits
+from seq2seq.evaluation.results import AttentionAlignment, AttentionEntropy, LinkCounts, habits
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -81,6 +81,8 @@ def evaluation(translations: list[str], references: list[str], sources: list[str
         scores=scores,
         sentences=[Sentence(*each) for each in rated],
         heat_maps=[],
+        entropy=None,
+        alignment=None,
         history=[],
         facts={},
         seconds=2.0,
@@ -98,6 +100,16 @@ def attention(heads: int, rows: int, columns: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng(0).dirichlet(np.full(columns, 0.2), size=(heads, rows))
 
 
+def layers_and_heads(layers: int, heads: int) -> dict[str, Any]:
+    """Entropy and alignment of a decoder; its second layer, if any, aligns best."""
+    entropy = AttentionEntropy([[0.25 * (head + 1) for head in range(heads)] for _ in range(layers)], 2.0)
+    counts = [LinkCounts(8, 8, 4 + layer % 2, 6) for layer in range(layers)]
+    return {
+        "entropy": entropy,
+        "alignment": AttentionAlignment([[each] * heads for each in counts], counts, counts[0]),
+    }
+
+
 def harmless(text: str) -> Page:
     """Check that a page holds only the elements and attributes that the report itself writes."""
     parsed = Page(text)
@@ -112,7 +124,8 @@ def harmless(text: str) -> Page:
 
 def hostile() -> Evaluation:
     maps = [
-        HeatMap(tuple(HOSTILE), tuple(reversed(HOSTILE)), attention(2, 12, 12), caption=text) for text in HOSTILE[:3]
+        HeatMap(tuple(HOSTILE), tuple(reversed(HOSTILE)), attention(2, 12, 12), caption=text, name=f"line-{number}")
+        for number, text in enumerate(HOSTILE[:3], start=1)
     ]
     return evaluation(
         HOSTILE,
@@ -136,7 +149,11 @@ def test_hostile_corpus_text_leaves_no_markup_in_the_note(tmp_path: Path) -> Non
     write_report(hostile(), tmp_path)
     note = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "<" not in note
-    assert not re.search(r"(?<!\\)(\]\(|!\[|`|\*\*)", note)
+    own = re.sub(r"^!\[.*\]\(attention/line-\d\.png\)$", "", note, flags=re.MULTILINE)
+    assert own.count("\n") == note.count("\n")
+    assert note.count("(attention/line-") == 3
+    assert not re.search(r"(?<!\\)(\]\(|!\[|`|\*\*)", own)
+    assert not re.search(r"(?<!\\)[\[\]()!].*\]\(attention", re.sub(r"^!\[", "", note, flags=re.MULTILINE))
     table = note.split("## All sentences")[1].split("## Facts")[0]
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
@@ -213,7 +230,7 @@ def test_a_full_evaluation_shows_every_section(tmp_path: Path) -> None:
     history = [{"step": step, "seconds": 1.0, "train_loss": 5 / step, "learning_rate": 1e-4} for step in range(1, 31)]
     history[9] |= {"validation_loss": 2.0, "validation_bleu": 20.0}
     history[10] |= {"train_loss": float("nan")}
-    maps = [HeatMap(("▁Ein", "▁Mann"), ("▁A", "▁man", "."), attention(4, 3, 2), "line 1")]
+    maps = [HeatMap(("▁Ein", "▁Mann"), ("▁A", "▁man", "."), attention(4, 3, 2), "line 1, layer 2", "line-1-layer-2")]
     one = small(history=history, heat_maps=maps, facts={"device": "CPU"})
     parsed = harmless(write_report(one, tmp_path).read_text(encoding="utf-8"))
     sections = [attributes["id"] for tag, attributes in parsed.elements if tag == "section"]
@@ -239,7 +256,7 @@ def test_a_huge_and_hostile_evaluation_stays_below_ten_megabytes() -> None:
     line = "\u202e" * 3000
     sentences = [Sentence(line, line, line, float(i % 101)) for i in range(100_000)]
     pieces = tuple("\u202e" * 30 for _ in range(200))
-    maps = [HeatMap(pieces, pieces, attention(16, 200, 200), line) for _ in range(12)]
+    maps = [HeatMap(pieces, pieces, attention(16, 200, 200), line, "line-1") for _ in range(12)]
     history = [
         {"step": step, "train_loss": float(step % 7), "learning_rate": 1 / (step + 1)} for step in range(20_000)
     ]
@@ -251,7 +268,8 @@ def test_a_huge_and_hostile_evaluation_stays_below_ten_megabytes() -> None:
 
 def test_every_layer_of_a_few_sentences_finds_room() -> None:
     pieces = tuple(f"▁{i}" for i in range(25))
-    text = page(small(heat_maps=[HeatMap(pieces, pieces, attention(8, 25, 25), "")] * 24), habits(small()), [])
+    maps = [HeatMap(pieces, pieces, attention(8, 25, 25), "", "line-1")] * 24
+    text = page(small(heat_maps=maps), habits(small()), [])
     assert text.count("Each of the 8 heads") == 24
     assert "maps are shown" not in text
 
@@ -278,3 +296,83 @@ def test_what_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
         write_report(small(), tmp_path / "file")
     with pytest.raises(DataError, match="no sentences"):
         write_report(small(sentences=[]), tmp_path)
+
+
+def test_entropy_and_alignment_errors_stand_in_every_form_of_the_report(tmp_path: Path) -> None:
+    one = small(**layers_and_heads(3, 4))
+    values = scores_json(one)
+    assert values["attention_entropy"] == [[0.25, 0.5, 0.75, 1.0]] * 3
+    assert values["attention_entropy_uniform"] == 2.0
+    alignment = values["alignment"]
+    assert (alignment["lowest_layer"], alignment["error_rate"]) == (2, 1 - 11 / 16)
+    assert (alignment["precision"], alignment["recall"]) == (6 / 8, 5 / 8)
+    assert alignment["mean"]["error_rate"] == 1 - 10 / 16
+    assert [len(layer["heads"]) for layer in alignment["layers"]] == [4, 4, 4]
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+    words = "Alignment error rate 31.2% (layer 2, lowest of the layers)"
+    assert summary_lines(one)[-1] == words
+    parsed = harmless(write_report(one, tmp_path).read_text(encoding="utf-8"))
+    note = (tmp_path / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    for text in (parsed.text, note):
+        assert words in text
+        assert "2.00 nats" in text
+    assert "| layer 2 | 0.25 | 0.50 | 0.75 | 1.00 |" in note
+    assert "| layer 2 | 31.2% | 75.0% | 62.5% | 31.2% | 31.2% | 31.2% | 31.2% |" in note
+    assert "| mean of all heads | 37.5% | 75.0% | 50.0% |  |  |  |  |" in note
+    classes = [attributes.get("class") or "" for tag, attributes in parsed.elements if tag == "td"]
+    assert sum("shade-" in name for name in classes) == 12 + 12
+
+
+def test_a_decoder_with_one_attention_has_neither_layers_nor_heads_to_compare(tmp_path: Path) -> None:
+    one = small(**layers_and_heads(1, 1))
+    assert summary_lines(one)[-1] == "Alignment error rate 37.5%"
+    harmless(write_report(one, tmp_path).read_text(encoding="utf-8"))
+    note = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| attention | 0.25 |" in note
+    assert "| attention | 37.5% | 75.0% | 50.0% |" in note
+    assert "layer" not in note
+
+
+def test_without_gold_alignments_nothing_is_said_about_them(tmp_path: Path) -> None:
+    one = small(entropy=AttentionEntropy([[1.0]], 2.0))
+    assert scores_json(one)["alignment"] is None
+    assert len(summary_lines(one)) == 4
+    text = write_report(one, tmp_path).read_text(encoding="utf-8")
+    assert "lignment" not in text + (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_system_that_links_nothing_is_reported_without_numbers(tmp_path: Path) -> None:
+    nothing = LinkCounts(0, 0, 0, 0)
+    one = small(alignment=AttentionAlignment([[nothing] * 2] * 2, [nothing] * 2, nothing))
+    write_report(one, tmp_path)
+    assert json.loads((tmp_path / "scores.json").read_text())["alignment"]["error_rate"] is None
+    assert "| layer 1 | – | – | – | – | – |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def mapped(*names: str) -> Evaluation:
+    return small(heat_maps=[HeatMap(("▁a",), ("▁b", "</s>"), attention(1, 2, 1), "caption", name) for name in names])
+
+
+def test_maps_are_png_files_that_the_note_shows(tmp_path: Path) -> None:
+    write_report(mapped("line-1-mean", "line-1-layer-1"), tmp_path)
+    files = sorted((tmp_path / "attention").iterdir())
+    assert [path.name for path in files] == ["line-1-layer-1.png", "line-1-mean.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files)
+    shown = re.findall(r"!\[caption\]\((.*)\)", (tmp_path / "report.md").read_text(encoding="utf-8"))
+    assert shown == ["attention/line-1-mean.png", "attention/line-1-layer-1.png"]
+
+
+def test_maps_of_an_earlier_evaluation_do_not_stay_and_other_files_do(tmp_path: Path) -> None:
+    write_report(mapped("line-1-mean", "line-2-mean"), tmp_path)
+    (tmp_path / "attention" / "mine.png").touch()
+    write_report(mapped("line-2-mean"), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "attention").iterdir()) == ["line-2-mean.png", "mine.png"]
+    write_report(small(), tmp_path)
+    assert [path.name for path in (tmp_path / "attention").iterdir()] == ["mine.png"]
+
+
+def test_maps_that_do_not_fit_on_the_disk_are_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "attention").mkdir()
+    (tmp_path / "attention" / ".line-1-mean.png.unfinished").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"^the report cannot be written to .*: No space left on device$"):
+        write_report(mapped("line-1-mean"), tmp_path)

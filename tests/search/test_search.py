@@ -29,13 +29,16 @@ every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES)
 
 
-def settings(beam: int = 1, n_best: int = 1, penalty: float = 1.0, normalization: str = "average") -> SearchConfig:
+def settings(
+    beam: int = 1, n_best: int = 1, penalty: float = 1.0, normalization: str = "average", coverage: float = 0.0
+) -> SearchConfig:
     return replace(
         run_config().search,
         beam_size=beam,
         n_best=n_best,
         length_penalty=penalty,
         length_normalization=normalization,
+        coverage_penalty=coverage,
     )
 
 
@@ -87,14 +90,18 @@ def same(found: list[Hypothesis], expected: list[Hypothesis]) -> bool:
 def brute_force(model: Seq2SeqModel, source: list[int], config: SearchConfig) -> list[Hypothesis]:
     """Every translation there is, best first, scored by one pass over all of them."""
     batch = batch_of([source] * len(EVERYTHING), EVERYTHING)
-    logits = model.decode(batch.target[:, :-1], model.start(model.encode(batch))).logits.double()
+    logits, _, weights = model.decode(batch.target[:, :-1], model.start(model.encode(batch)), need_weights=True)
+    logits = logits.double()
     gold = batch.target[:, 1:]
+    attention = sum(layer.mean(1) for layer in weights) / len(weights)  # (N,T,S)
+    covered = (attention * (gold != PAD)[:, :, None]).sum(1).double()
+    missing = covered.clamp(max=1).log().sum(1).tolist()
     gains = torch.log_softmax(logits, -1).gather(-1, gold[..., None])[..., 0].masked_fill(gold == PAD, 0.0)
     found = []
-    for ids, total in zip(EVERYTHING, gains.sum(1).tolist(), strict=True):
+    for ids, total, lost in zip(EVERYTHING, gains.sum(1).tolist(), missing, strict=True):
         length = len(ids) + 1
         base = length if config.length_normalization == "average" else (5 + length) / 6
-        found.append(Hypothesis(list(ids), total / base**config.length_penalty))
+        found.append(Hypothesis(list(ids), total / base**config.length_penalty + config.coverage_penalty * lost))
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -108,12 +115,13 @@ def test_a_beam_of_one_is_greedy_search(
         assert same(beam, greedy)
 
 
+@pytest.mark.parametrize("coverage", [0.0, 0.3])
 @every_normalization
 @every_penalty
 def test_a_beam_that_holds_everything_equals_brute_force(
-    toy: Seq2SeqModel, penalty: float, normalization: str
+    toy: Seq2SeqModel, penalty: float, normalization: str, coverage: float
 ) -> None:
-    config = with_limit(settings(len(EVERYTHING), len(EVERYTHING), penalty, normalization), LIMIT)
+    config = with_limit(settings(len(EVERYTHING), len(EVERYTHING), penalty, normalization, coverage), LIMIT)
     sources = sentences((3, 5), vocabulary=PIECES[-1] + 1)
     for source, found in zip(sources, beam_search(toy, batch_of(sources), config), strict=True):
         expected = brute_force(toy, source, config)
@@ -237,6 +245,22 @@ def test_attention_weights_of_a_given_target_cover_every_position(model: Seq2Seq
         rows, heads, steps, places = weights.shape
         assert (rows, steps, places) == (len(batch.source), batch.target.shape[1] - 1, batch.source.shape[1])
         torch.testing.assert_close(weights.sum(-1), torch.ones(rows, heads, steps))
+
+
+@pytest.mark.parametrize("beam", [2, 5])
+def test_a_sentence_is_covered_alike_alone_and_among_others(model: Seq2SeqModel, beam: int) -> None:
+    config = with_limit(settings(beam, beam, coverage=0.5), 3)  # too short to look at everything
+    sources = sentences(SOURCE_LENGTHS)
+    together = beam_search(model, batch_of(sources), config)
+    for source, found in zip(sources, together, strict=True):
+        assert same(found, beam_search(model, batch_of([source]), config)[0])
+    plain = beam_search(model, batch_of(sources), replace(config, coverage_penalty=0.0))
+    assert sum(one[0].score < other[0].score for one, other in zip(together, plain, strict=True)) > len(plain) / 2
+
+
+def test_coverage_is_refused_where_nothing_is_compared() -> None:
+    with pytest.raises(ConfigError, match=r"`coverage_penalty` must be 0 where `search.beam_size` is 1.*0.2 instead"):
+        settings(1, coverage=0.2)
 
 
 def test_more_translations_than_the_beam_holds_are_refused() -> None:

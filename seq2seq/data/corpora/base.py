@@ -65,9 +65,16 @@ class Corpus(ABC):
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the (source, target) pairs of a split as they are, none left out."""
 
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return one line of word links for each pair of a split, in Pharaoh format, or None where none are given.
+
+        Links lead from the source to the target of :meth:`pairs`; see :mod:`seq2seq.data.alignment`.
+        """
+        return None
+
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
-        """Return JSON values that are equal exactly where the text is the same, wherever it is stored."""
+        """Return JSON values that are equal exactly where text and links are the same, wherever they are stored."""
 
     @abstractmethod
     def describe(self) -> str:

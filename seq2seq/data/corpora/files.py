@@ -1,4 +1,4 @@
-"""A folder of parallel text: ``<split>.<language>``, plain or compressed."""
+"""A folder of parallel text: ``<split>.<language>``, plain or compressed, and word alignments where there are any."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
+from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora.base import ALIASES, TRAIN, Corpus
 from seq2seq.data.formats import COMPRESSIONS, Pair, read_pairs
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 FORMS = f"<split>.<language>[{'|'.join(COMPRESSIONS)}]"
 """How the files of a folder are named, for messages."""
+
+_LINKS = "align"  # stands for the language in the name of a file of links: <split>.<source>-<target>.align
 
 
 class ParallelFolder:
@@ -41,7 +44,7 @@ class ParallelFolder:
                 continue
             earlier = files.setdefault(ALIASES.get(split, split), {}).setdefault(language, path)
             if earlier != path:
-                raise DataError(f"{earlier} and {path} must not both exist, because they name the same split")
+                _refuse_both(earlier, path)
         return files
 
     @cached_property
@@ -80,9 +83,34 @@ class ParallelFolder:
         """Yield the pairs of a split, which must be one of :meth:`splits`."""
         return read_pairs(*self._pairs[split])
 
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of a split, from source to target, or None where it has no file of them.
+
+        A file for the opposite direction serves where there is none for this one.
+        """
+        found = self._links(split)
+        return None if found is None else read_alignments(found[0], self.pairs(split), swapped=found[1])
+
+    def _links(self, split: str) -> tuple[Path, bool] | None:
+        """The file of links of a split, and whether it is for the opposite direction."""
+        names = (split, *(alias for alias, meant in ALIASES.items() if meant == split))
+        for one, other in ((self.source, self.target), (self.target, self.source)):
+            kinds = (self._files.get(f"{name}.{one}-{other}", {}) for name in names)
+            paths = [files[_LINKS] for files in kinds if _LINKS in files]
+            if len(paths) > 1:
+                _refuse_both(*paths[:2])
+            if paths:
+                return paths[0], one != self.source
+        return None
+
     def fingerprint(self) -> dict[str, Any]:
-        """Return the SHA-256 of each file, by split and language."""
-        return {split: {path.name: _sha256(path) for path in paths} for split, paths in self._pairs.items()}
+        """Return the SHA-256 of each file, by split and name."""
+        files = {split: (*paths, *(self._links(split) or ())[:1]) for split, paths in self._pairs.items()}
+        return {split: {path.name: _sha256(path) for path in paths} for split, paths in files.items()}
+
+
+def _refuse_both(one: Path, other: Path) -> NoReturn:
+    raise DataError(f"{one} and {other} must not both exist, because they name the same split")
 
 
 def _sha256(path: Path) -> str:
@@ -93,7 +121,8 @@ def _sha256(path: Path) -> str:
 class Files(Corpus):
     """Your own parallel text: a folder of files named ``<split>.<language>``, plain, .gz, .xz or .zst.
 
-    Any name is a split; ``train`` must be there. Splits that lack one of the two languages are not listed.
+    Any name is a split; ``train`` must be there. Splits that lack one of the two languages are not listed. Word
+    alignments of a split may stand beside it, in ``<split>.<source>-<target>.align``.
 
     Args:
         source: language code of the source files.
@@ -118,6 +147,10 @@ class Files(Corpus):
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the pairs of a split; see :func:`~seq2seq.data.formats.read_pairs` for what is refused."""
         return self._folder.pairs(self.resolve(split))
+
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of a split; see :func:`~seq2seq.data.alignment.read_alignments` for errors."""
+        return self._folder.alignments(self.resolve(split))
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the SHA-256 of each file."""

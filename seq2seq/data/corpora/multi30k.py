@@ -74,6 +74,10 @@ class Multi30k(Corpus):
         """Yield the captions of a split, as published."""
         return self._origin.pairs(self.resolve(split))
 
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of a split that a local folder has; the hub has none."""
+        return self._origin.alignments(self.resolve(split)) if isinstance(self._origin, ParallelFolder) else None
+
     def fingerprint(self) -> dict[str, Any]:
         """Return the hashes of the files or of the hub's text."""
         return {"multi30k": self._origin.fingerprint()}

@@ -1,0 +1,18 @@
+"""Train one recipe with every attention, and write a table of the scores."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from seq2seq.cli import command, read
+from seq2seq.comparison import CompareAttentionConfig, compare
+from seq2seq.run import RunConfig
+
+
+@command("compare_attention", CompareAttentionConfig)
+def main(config: CompareAttentionConfig, values: Mapping[str, Any]) -> None:
+    compare(config, partial(read, "train", RunConfig))
+
+
+if __name__ == "__main__":
+    main()

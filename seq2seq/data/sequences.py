@@ -1,0 +1,124 @@
+"""Many sequences of numbers as two flat arrays on disk, to map into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seq2seq.errors import DataError
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Many sequences of ids, end to end in one array.
+
+    Attributes:
+        ids: all ids, without BOS and EOS; unsigned 16 or 32 bits, usually mapped from disk.
+        offsets: (N+1,) int64; sequence i is ``ids[offsets[i]:offsets[i + 1]]``.
+    """
+
+    ids: npt.NDArray[np.unsignedinteger[Any]]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.unsignedinteger[Any]]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        sequence: npt.NDArray[np.unsignedinteger[Any]] = self.ids[self.offsets[index] : self.offsets[index + 1]]
+        return sequence
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(N,) number of ids in each sequence; computed once."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def open(cls, stem: Path) -> Sequences:
+        """Map the files ``<stem>.ids.npy`` and ``<stem>.offsets.npy`` into memory.
+
+        Raises:
+            DataError: a file is missing or is no array of the right kind.
+        """
+        ids, offsets = (_map(Path(f"{stem}.{part}.npy")) for part in ("ids", "offsets"))
+        if ids.dtype.kind != "u" or offsets.dtype != np.int64 or not len(offsets) or offsets[-1] != len(ids):
+            raise DataError(f"{stem}.ids.npy and {stem}.offsets.npy must belong together, but do not; prepare again")
+        return cls(ids, offsets)
+
+
+def _map(path: Path) -> npt.NDArray[Any]:
+    try:
+        # As a plain array: the memmap class itself is slow to slice.
+        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        return mapped
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} must be an array of token ids, but cannot be read: {error}; prepare again"
+        ) from error
+
+
+class SequenceWriter:
+    """Writes :class:`Sequences` piece by piece, holding none of them in memory. A context manager.
+
+    Args:
+        stem: path without ``.ids.npy`` and ``.offsets.npy``.
+        limit: every id is less; decides their width.
+    """
+
+    def __init__(self, stem: Path, limit: int) -> None:
+        self._ids = _GrowingArray(Path(f"{stem}.ids.npy"), np.dtype(np.uint16 if limit <= 2**16 else np.uint32))
+        self._offsets = _GrowingArray(Path(f"{stem}.offsets.npy"), np.dtype(np.int64))
+        self._offsets.append(np.zeros(1, dtype=np.int64))
+
+    @property
+    def tokens(self) -> int:
+        """Number of ids written so far."""
+        return self._ids.length
+
+    def append(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Add sequences of ids at the end."""
+        ends = self.tokens + np.cumsum([len(ids) for ids in sequences], dtype=np.int64)
+        self._ids.append(np.array([i for ids in sequences for i in ids], dtype=self._ids.dtype))
+        self._offsets.append(ends)
+
+    def __enter__(self) -> SequenceWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ids.close()
+        self._offsets.close()
+
+
+class _GrowingArray:
+    """A one-dimensional .npy file that grows at its end; its header is only right once it is closed."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.dtype, self.length = dtype, 0
+        self._handle: IO[bytes] = path.open("wb")
+        self._write_header()
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        self._handle.write(values.astype(self.dtype, copy=False).tobytes())
+        self.length += len(values)
+
+    def close(self) -> None:
+        self._handle.seek(0)
+        self._write_header()
+        self._handle.close()
+
+    def _write_header(self) -> None:
+        # The format reserves room for the digits of a growing length, so the header always takes as many bytes.
+        np.lib.format.write_array_header_1_0(
+            self._handle,
+            {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)},
+        )
