@@ -209,4 +209,4 @@ def test_set(config: RunConfig, data: PreparedData) -> TestSet | None:
     except DataError as error:
         warn(f"there will be no evaluation after training: {error}")
         return None
-    return TestSet(split, data.source, data.target, sources, references)
+    return TestSet(split, data.source, data.target, sources, references, data.alignments(split))

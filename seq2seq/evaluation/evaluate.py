@@ -93,7 +93,7 @@ def evaluate_translator(
         entropy=corpus_entropy(translator.model, read, written),
         alignment=alignment,
         history=history,
-        facts={**facts, "search": f"beam {search.beam_size}, length penalty {search.length_penalty:g}"},
+        facts={**facts, "search": search.describe()},
         seconds=seconds,
     )
 

@@ -53,6 +53,13 @@ class SearchConfig:
                 f"translations, but is {self.coverage_penalty:g} instead"
             )
 
+    def describe(self) -> str:
+        """Return one line for reports."""
+        if self.beam_size == 1:
+            return "greedy"
+        coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
+        return f"beam {self.beam_size}, length penalty {self.length_penalty:g}{coverage}"
+
     def limits(self, source_lengths: Tensor) -> Tensor:
         """(B) source lengths -> (B) largest translation lengths, EOS included."""
         return (source_lengths * self.max_length_ratio).long() + self.max_length_extra + 1
