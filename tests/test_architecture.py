@@ -63,6 +63,10 @@ ORDER = [
     "run",
     "comparison_table",
     "comparison",
+    "benchmark.timing",
+    "benchmark.table",
+    "benchmark.*",
+    "benchmark.command",
     "cli",
 ]
 
@@ -70,7 +74,7 @@ ORDER = [
 FAMILIES = {"data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
-SHELLS = {"", "attention", "data", "encoders", "decoders", "evaluation"}
+SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation"}
 
 WITHOUT_TORCH = [
     "formats",

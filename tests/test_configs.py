@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny import VOCABULARY, choices, compose, groups, random_batch, shrink
 
+from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.config import Component, parse
@@ -25,6 +26,7 @@ PRIMARY = {
     "evaluate": EvaluateConfig,
     "translate": TranslateConfig,
     "compare_attention": CompareAttentionConfig,
+    "benchmark": BenchmarkConfig,
 }
 
 # Data that needs to be told where it lies says so by name; no other file may need more.

@@ -13,10 +13,16 @@ import pytest
 from seq2seq.cli import CONFIGS
 
 REPOSITORY = CONFIGS.parent
-TINY = (
-    "model=tiny data.train=300 data.validation=20 data.test=20 tokenizer.vocab_size=400 trainer.max_steps=6 "
-    "trainer.validation_sentences=8 trainer.device=cpu encoder.num_layers=1 decoder.num_layers=1"
-).split()
+TINY = [
+    "model=tiny",
+    "encoder.num_layers=1",
+    "decoder.num_layers=1",
+    "tokenizer.vocab_size=400",
+    *(f"data.{split}={size}" for split, size in (("train", 300), ("validation", 20), ("test", 20))),
+    "trainer.max_steps=6",
+    "trainer.validation_sentences=8",
+    "trainer.device=cpu",
+]
 
 
 def blocks() -> dict[str, str]:
