@@ -26,6 +26,7 @@ from seq2seq.log import duration, say, warn
 from seq2seq.run import RunConfig, check_parts, prepare_data
 from seq2seq.runfolder import LOCK, leaves, only_writer
 from seq2seq.signals import SignalHandling, exit_status
+from seq2seq.upgrades import upgraded
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = "output.txt"
@@ -156,7 +157,7 @@ def refuse_other_settings(runs: Sequence[Run]) -> None:
         path = run.folder / "config.json"
         if not path.is_file():
             continue
-        before, now = leaves(json.loads(path.read_text(encoding="utf-8"))), leaves(run.values)
+        before, now = leaves(upgraded(json.loads(path.read_text(encoding="utf-8")))), leaves(run.values)
         mistakes = [
             f"`{key}` must be {before.get(key)!r}, as it was when {run.folder} began, but is {now.get(key)!r} "
             "instead; give another output for other settings"

@@ -19,10 +19,27 @@ ADDED: dict[str, dict[str, Any]] = {
     "seq2seq.decoders.rnn.RNNDecoder": {"attend": "after"},
 }
 
+# The same for sections, which have a fixed place.
+ADDED_SECTIONS: dict[str, dict[str, Any]] = {
+    # 0.2.0
+    "search": {"coverage_penalty": 0.0},
+}
+
 
 def upgraded(settings: Any) -> Any:
-    """Return settings, or any part of them, with what came later filled in; nothing given is changed."""
+    """Return the settings of a run with what came later filled in; nothing given is changed."""
+    if not isinstance(settings, dict):
+        return settings
+    sections = {name: later | settings[name] for name, later in ADDED_SECTIONS.items() if _is_group(settings, name)}
+    return _components(settings | sections)
+
+
+def _is_group(settings: dict[str, Any], name: str) -> bool:
+    return isinstance(settings.get(name), dict)
+
+
+def _components(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
     later = ADDED.get(str(settings.get("_target_")), {})
-    return copy.deepcopy(later) | {key: upgraded(value) for key, value in settings.items()}
+    return copy.deepcopy(later) | {key: _components(value) for key, value in settings.items()}

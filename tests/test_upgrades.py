@@ -10,15 +10,15 @@ from tiny import compose
 
 from seq2seq.config import parse
 from seq2seq.model import Architecture
-from seq2seq.upgrades import ADDED, upgraded
+from seq2seq.upgrades import ADDED, ADDED_SECTIONS, upgraded
 
 
-def stripped(settings: Any) -> Any:
+def stripped(settings: Any, name: str = "") -> Any:
     """The same settings as a version wrote them that had none of those added since."""
     if not isinstance(settings, dict):
         return settings
-    later = ADDED.get(settings.get("_target_", ""), {})
-    return {key: stripped(value) for key, value in settings.items() if key not in later}
+    later = ADDED.get(settings.get("_target_", ""), ADDED_SECTIONS.get(name, {}))
+    return {key: stripped(value, key) for key, value in settings.items() if key not in later}
 
 
 @pytest.mark.parametrize(
