@@ -23,6 +23,7 @@ import pytest
 from omegaconf import OmegaConf
 from tiny import choices, compose, groups
 
+from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS, key_paths, plain
 from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.config import parse
@@ -39,6 +40,7 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
     "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
+    "scripts/benchmark.py": ("benchmark", BenchmarkConfig),
 }
 """For each script its configuration and the class that it is read into."""
 
@@ -195,6 +197,7 @@ def test_every_link_and_every_path_leads_somewhere() -> None:
 
 TINY = "model=tiny tokenizer.vocab_size=300 trainer.device=cpu trainer.samples=0 trainer.validate_every=2"
 TINY_GRAMMAR = "data.train=300 data.validation=12 data.test=12"
+TINY_BENCHMARK = "seconds=0.001 attention.batch=2 attention.heads=2 attention.width=4 'attention.lengths=[3]'"
 TINY_RUNS = f"overrides={json.dumps([*TINY.split(), 'model.dim=16', 'trainer.max_steps=4'])}"
 
 PYTHON = f"""#!/bin/sh
@@ -209,6 +212,7 @@ scripts/train.py | scripts/prepare.py)
     *) set -- "$@" {TINY} trainer.max_steps=4 ;;
     esac
     ;;
+scripts/benchmark.py) set -- "$@" {TINY_BENCHMARK} ;;
 scripts/compare_attention.py) set -- "$@" 'experiments=[compare_bilstm]' {shlex.quote(TINY_RUNS)} ;;
 esac
 exec {shlex.quote(sys.executable)} "$@"
@@ -286,6 +290,8 @@ def test_every_command_runs_and_gives_what_the_page_says(workshop: Path) -> None
 
     comparison = json.loads((workshop / "runs/attention_comparison/table.json").read_text(encoding="utf-8"))
     assert {(cell["seeds"], cell["wanted"]) for cell in comparison["cells"]} == {(2, 2)}
+
+    assert "| dot | softmax |" in (workshop / "runs/attention.md").read_text(encoding="utf-8")
 
     files = {name for cell in table("file") for name in code(cell)} - {"source.model", "target.model"}
     assert {path.name for path in (run / "checkpoints/best").iterdir()} == files

@@ -1,0 +1,1 @@
+"""Measurements of speed and memory, each as a ratio taken within one process."""
