@@ -118,7 +118,7 @@ def make_normalizer(name: str) -> Normalizer:
 
 
 class Sizes(TorchDispatchMode):
-    """While active, notes the shape and the size of every tensor that an operation makes, gradients too."""
+    """While active, notes the shape and the size of every piece of memory that an operation makes, gradients too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,9 +127,10 @@ class Sizes(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation: Any, kinds: Any, arguments: Any = (), settings: Any = None) -> Any:
         result = operation(*arguments, **(settings or {}))
+        given = {one.untyped_storage().data_ptr() for one in arguments if isinstance(one, torch.Tensor)}
         for tensor in result if isinstance(result, tuple | list) else (result,):
-            # A view of few numbers under a large shape takes no memory.
-            if isinstance(tensor, torch.Tensor) and 0 not in tensor.stride():
+            # A view, or what is changed in place, takes no memory.
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage().data_ptr() not in given:
                 self.shapes.append(tuple(tensor.shape))
                 self.seen.append(tensor.numel())
         return result

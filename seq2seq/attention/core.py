@@ -163,7 +163,7 @@ class Attention(nn.Module):
     def _fused(self, query: Tensor, memory: KeyValue, sight: Sight, focus: Focus) -> Tensor:
         # The kernel's own causal flag reaches its fastest form, but is only right where queries and keys align.
         aligned = sight.hides_later_keys and query.shape[2] == sight.keys and sight.is_token is None
-        aligned = aligned and focus.visible is None
+        aligned = aligned and sight.offset == 0 and focus.visible is None
         value, value_dim = memory.value, memory.value.shape[-1]
         if query.shape[-1] > value_dim:  # the kernel wants one width for all three
             value = F.pad(value, (0, query.shape[-1] - value_dim))
@@ -174,7 +174,7 @@ class Attention(nn.Module):
             None if aligned else both(sight.mask(), focus.visible),
             dropout_p=self.dropout if self.training else 0.0,
             is_causal=aligned,
-            scale=1.0,
+            scale=self.score.scale,
         )
         return context[..., :value_dim]
 

@@ -14,18 +14,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from seq2seq.attention.kernels import precise, tanh_of_sums, to_length
 from seq2seq.config import PositiveFloat, PositiveInt
 from seq2seq.errors import ConfigError
 
 # Fused kernels on GPUs want head widths in multiples of this.
 KERNEL_WIDTH = 8
-
-
-def precise(vectors: Tensor) -> Tensor:
-    """Return vectors in at least single precision, because half precision rounds squares and lengths too coarsely."""
-    return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 
 class Score(nn.Module):
@@ -35,10 +30,14 @@ class Score(nn.Module):
         num_heads: H.
         query_dim: width of one head's query.
         key_dim: width of one head's key.
+
+    Attributes:
+        scale: what the inner product is multiplied by; a kernel does it on the way.
     """
 
     def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
         super().__init__()
+        self.scale = 1.0
         self.num_heads = num_heads
         self.query_dim = query_dim
         self.key_dim = key_dim
@@ -53,6 +52,7 @@ class Score(nn.Module):
 
     def compare(self, query: Tensor, key: Tensor) -> Tensor:
         """Compare mapped queries (B,H,T,e) with mapped keys (B,H,S,e): (B,H,T,S)."""
+        query = query if self.scale == 1.0 else query * self.scale
         return query @ key.transpose(-1, -2)
 
     @property
@@ -85,9 +85,9 @@ class Dot(Score):
 class ScaledDot(Dot):
     """``score(q, k) = q . k / sqrt(d)``: Vaswani et al. 2017, equation 1."""
 
-    def query(self, query: Tensor) -> Tensor:
-        """Carry the scale on the query, which is the smaller of the two while searching."""
-        return query * (1.0 / math.sqrt(self.query_dim))
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
+        super().__init__(num_heads, query_dim, key_dim)
+        self.scale = 1.0 / math.sqrt(query_dim)
 
 
 class General(Score):
@@ -101,7 +101,8 @@ class General(Score):
 
     def key(self, key: Tensor) -> Tensor:
         """``W k``: done once per sentence, where a map of the query would be done at every step."""
-        return key @ self.weight.transpose(-1, -2)
+        # Not as a matmul: that would repeat W for every sentence, and again for its gradient.
+        return torch.einsum("bhsd,hed->bhse", key, self.weight)
 
 
 class Additive(Score):
@@ -111,12 +112,8 @@ class Additive(Score):
         num_heads: H.
         query_dim: width of one head's query.
         key_dim: width of one head's key.
-        dim: width of the hidden layer; None takes ``query_dim``.
+        dim: width e of the hidden layer; None takes ``query_dim``.
     """
-
-    # The (B,H,T,S,e) hidden layer is held whole up to this many numbers. A larger one is built for a part of the
-    # query positions at a time, and built again for the gradient instead of being kept.
-    chunk_numbers = 2**25
 
     def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
         super().__init__(num_heads, query_dim, key_dim)
@@ -131,11 +128,11 @@ class Additive(Score):
 
     def query(self, query: Tensor) -> Tensor:
         """``W q``."""
-        return query @ self.query_weight
+        return torch.einsum("bhtd,hde->bhte", query, self.query_weight)
 
     def key(self, key: Tensor) -> Tensor:
         """``U k + b``."""
-        product = key @ self.key_weight
+        product = torch.einsum("bhsd,hde->bhse", key, self.key_weight)
         return product + self.bias.to(product.dtype)
 
     def direction(self) -> Tensor:
@@ -144,21 +141,7 @@ class Additive(Score):
 
     def compare(self, query: Tensor, key: Tensor) -> Tensor:
         """``v . tanh(query + key)`` for every pair of positions."""
-        batch, heads, steps, width = query.shape
-        rows = max(1, self.chunk_numbers // (batch * heads * key.shape[2] * width))
-        vector = self.direction().to(query.dtype).unsqueeze(1)  # (H,1,e,1)
-        if rows >= steps:
-            return _compare_sums(query, key, vector)
-        parts = [
-            checkpoint(_compare_sums, part, key, vector, use_reentrant=False, preserve_rng_state=False)
-            for part in query.split(rows, dim=2)
-        ]
-        return torch.cat(parts, dim=2)
-
-
-def _compare_sums(query: Tensor, key: Tensor, vector: Tensor) -> Tensor:
-    hidden = torch.tanh(query.unsqueeze(3) + key.unsqueeze(2))  # (B,H,T,S,e)
-    return (hidden @ vector).squeeze(-1)
+        return tanh_of_sums(query, key.to(query.dtype), self.direction().to(query.dtype))
 
 
 class NormedAdditive(Additive):
@@ -204,39 +187,42 @@ class Cosine(Score):
 
     def query(self, query: Tensor) -> Tensor:
         """``t q / |q|``."""
-        return (F.normalize(precise(query), dim=-1) * self.log_temperature.exp()).to(query.dtype)
+        return to_length(precise(query), self.log_temperature.exp()).to(query.dtype)
 
     def key(self, key: Tensor) -> Tensor:
         """``k / |k|``."""
-        return F.normalize(precise(key), dim=-1).to(key.dtype)
+        return to_length(precise(key), key.new_ones(1, dtype=precise(key).dtype)).to(key.dtype)
 
 
 class Euclidean(Score):
     """``score(q, k) = -|q - k|^2 / sqrt(d)``: the negative squared distance (L2 attention, Kim et al. 2021).
 
     ``|q - k|^2 = |q|^2 - 2 q . k + |k|^2``, and ``|q|^2`` is the same for every key, so the softmax cancels it, and
-    so does entmax. What is left is an inner product of the longer vectors ``[2q, -1, -1, 0...]`` and
-    ``[k, high, low, 0...]``, where ``high + low = |k|^2``: two columns, because one bfloat16 number would round the
-    square too coarsely.
+    so does entmax. What is left is twice the inner product of ``[q, -1/2, -1/2, 0...]`` and ``[k, high, low, 0...]``,
+    where ``high + low = |k|^2``: two columns, because one bfloat16 number would round the square too coarsely.
     """
 
     def __init__(self, num_heads: int, query_dim: int, key_dim: int) -> None:
         super().__init__(num_heads, query_dim, key_dim)
         self.require_equal_widths()
+        self.scale = 2.0 / math.sqrt(query_dim)
         self.padding = -(query_dim + 2) % KERNEL_WIDTH
-        self.scale = 1.0 / math.sqrt(query_dim)
 
     def query(self, query: Tensor) -> Tensor:
-        """``[2q, -1, -1, 0...] / sqrt(d)``."""
-        minus = query.new_full((*query.shape[:-1], 2), -self.scale)
-        return F.pad(torch.cat([query * (2.0 * self.scale), minus], dim=-1), (0, self.padding))
+        """``[q, -1/2, -1/2, 0...]``."""
+        halves = query.new_full((1, 2), -0.5)
+        return self._widen(query, halves, halves.new_zeros(1, self.padding))
 
     def key(self, key: Tensor) -> Tensor:
         """``[k, high, low, 0...]``."""
         square = precise(key).square().sum(dim=-1, keepdim=True)
         high = square.to(key.dtype)
         low = (square - high).to(key.dtype)
-        return F.pad(torch.cat([key, high, low], dim=-1), (0, self.padding))
+        return self._widen(key, high, low, key.new_zeros(1, self.padding))
+
+    @staticmethod
+    def _widen(vectors: Tensor, *columns: Tensor) -> Tensor:
+        return torch.cat([vectors, *(column.expand(*vectors.shape[:-1], -1) for column in columns)], dim=-1)
 
 
 class UnsquaredEuclidean(Score):
