@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -25,6 +25,9 @@ from seq2seq.log import read_log, say, warn
 from seq2seq.runtime import DeviceName, describe_device
 from seq2seq.search import SearchConfig
 from seq2seq.translate import TRUSTED, Translation, Translator
+
+PARTS = ("encoder", "attention", "self_attention", "decoder", "objective", "optimizer", "scheduler")
+"""Components that a report describes."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,18 @@ def evaluate(config: EvaluateConfig, values: Values) -> Path:
         links = corpus.alignments(split)
     else:
         links = read_alignments(config.alignments, pairs, swapped=False)
+    lines = None if links is None else list(links)
+    if lines is not None and not any(lines):
+        raise DataError(
+            f"`alignments` must hold links, but every line of those of {split} is empty; remove them or give another"
+        )
     test = TestSet(
         split=split,
         source_language=corpus.source,
         target_language=corpus.target,
         sources=[source for source, _ in pairs],
         references=[target for _, target in pairs],
-        alignments=None if links is None else list(links),
+        alignments=lines,
     )
     # The scores of a corpus the model was not trained on must not take the place of its own.
     name = split if config.data is None else f"{corpus.name}-{split}"
@@ -154,6 +162,15 @@ def report_on(
     return report
 
 
+def described(settings: Any) -> str:
+    """Return a component's settings as its class with its arguments, however deep."""
+    if not isinstance(settings, dict):
+        return json.dumps(settings, ensure_ascii=False)
+    given = ", ".join(f"{key}={described(value)}" for key, value in settings.items() if key != "_target_")
+    name = str(settings.get("_target_", "")).rpartition(".")[2]
+    return f"{name}({given})" if given else name
+
+
 def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
     """Return what a reader of the report wants to know about the model."""
     settings = snapshot.config["settings"]
@@ -162,9 +179,7 @@ def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator
         "checkpoint": str(folder),
         "trained until": f"step {snapshot.metrics['step']}",
         "parameters": f"{translator.model.num_parameters:,}",
-        "encoder": settings["encoder"]["_target_"].rpartition(".")[2],
-        "attention": settings["attention"]["score"]["_target_"].rpartition(".")[2],
-        "decoder": settings["decoder"]["_target_"].rpartition(".")[2],
+        **{part: described(settings[part]) for part in PARTS},
         "data": json.dumps(settings["data"], ensure_ascii=False),
         "data key": str(snapshot.config["data"]),
         "seed": str(settings["seed"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,11 @@ from torch import Tensor, nn
 from seq2seq.config import PositiveFloat, PositiveInt, Probability
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.errors import ConfigError
 from seq2seq.model import ModelOutput, Seq2SeqModel
 
 # Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
 CHUNK_ROWS = 512
-
-SMALLEST_WEIGHT = 1e-6
-"""Attention to a linked piece below which guidance says no more."""
 
 
 class LossSums(NamedTuple):
@@ -35,7 +32,13 @@ class LossSums(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Turns a model and a batch into sums of losses."""
+    """Turns a model and a batch into sums of losses.
+
+    Attributes:
+        needs_links: whether batches must hold word alignments.
+    """
+
+    needs_links: ClassVar[bool] = False
 
     def check(self, model: Seq2SeqModel) -> None:
         """Refuse a model that this objective cannot train; called before any data is read.
@@ -88,7 +91,7 @@ class GuidedAlignment(CrossEntropy):
 
     ``-sum over t of sum over s of G[t, s] log A[t, s]`` times a weight is added, where A are the weights of the head
     and G spreads each target piece evenly over the source pieces that it is linked to: the alignment loss of Garg et
-    al. 2019, whose guidance is that of Chen et al. 2016. Pieces without a link add nothing.
+    al. 2019, whose guidance is that of Chen et al. 2016. Only sure links teach; pieces without one add nothing.
 
     Args:
         label_smoothing: see :class:`CrossEntropy`.
@@ -97,6 +100,8 @@ class GuidedAlignment(CrossEntropy):
             Garg et al. do. Its first head is the one.
     """
 
+    needs_links = True
+
     def __init__(self, *, label_smoothing: Probability, weight: PositiveFloat, layer: PositiveInt | None) -> None:
         super().__init__(label_smoothing=label_smoothing)
         self.weight = weight
@@ -104,7 +109,7 @@ class GuidedAlignment(CrossEntropy):
 
     def check(self, model: Seq2SeqModel) -> None:
         """See :meth:`Objective.check`."""
-        count = model.decoder.num_attentions
+        count = len(model.decoder.attentions)
         if self.layer is not None and self.layer > count:
             raise ConfigError(
                 f"`objective.layer` must be one of the decoder's {count} attentions to the source, "
@@ -112,22 +117,15 @@ class GuidedAlignment(CrossEntropy):
             )
 
     def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
-        """See :meth:`Objective.forward`; without guidance in evaluation.
-
-        Raises:
-            DataError: the corpus has no word alignments.
-        """
+        """See :meth:`Objective.forward`; without guidance in evaluation."""
         if not self.training:
             return super().forward(model, batch)
-        if batch.links is None:
-            raise DataError(
-                "objective=guided_alignment needs word alignments of the training text, but there are none; put a "
-                "file train.<source>-<target>.align beside the text, with links such as 0-0 1-2 for each pair"
-            )
+        assert batch.links is not None
         output: ModelOutput = model(batch, need_weights=True)
         sums = self.of_hidden(model, batch, output.hidden)
         chosen = max(len(output.weights) - 2, 0) if self.layer is None else self.layer - 1
-        guidance = guided_alignment(output.weights[chosen][:, 0], batch.links)
+        least = model.decoder.attentions[chosen].normalizer.least
+        guidance = guided_alignment(output.weights[chosen][:, 0], batch.links, least)
         return sums._replace(total=sums.total + self.weight * guidance)
 
 
@@ -155,27 +153,30 @@ class AttentionEntropy(CrossEntropy):
         output: ModelOutput = model(batch, need_weights=True)
         sums = self.of_hidden(model, batch, output.hidden)
         is_token = batch.target[:, 1:] != PAD
-        return sums._replace(total=sums.total + self.weight * attention_entropy(output.weights, is_token))
+        return sums._replace(total=sums.total + self.weight * entropy_of(output.weights, is_token))
 
 
-def guided_alignment(weights: Tensor, links: Tensor) -> Tensor:
+def guided_alignment(weights: Tensor, links: Tensor, least: float) -> Tensor:
     """Return ``-sum over t, s of G[t, s] log A[t, s]`` over a batch.
 
     Args:
         weights: A, (B,T,S).
         links: (N,3), row, target position and source position.
+        least: a linked piece with less weight than this counts as if it had it, without a gradient. A sparse
+            normalizer or a window may give it none at all.
     """
     rows, targets, sources = links.unbind(1)
-    steps = weights.shape[1]
-    of_target = rows * steps + targets
-    shares = torch.bincount(of_target, minlength=weights.shape[0] * steps)[of_target]
-    # A sparse or local attention may give a linked piece nothing; the floor keeps the loss finite, not the gradient.
-    chosen = weights[rows, targets, sources].float().clamp_min(SMALLEST_WEIGHT)
+    of_target = rows * weights.shape[1] + targets
+    counts = weights.new_zeros(weights.shape[0] * weights.shape[1], dtype=torch.float32)
+    shares = counts.index_add_(0, of_target, torch.ones_like(of_target, dtype=torch.float32))[of_target]
+    chosen = weights[rows, targets, sources].float().clamp_min(least)
     return -(chosen.log() / shares).sum()
 
 
-def attention_entropy(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
+def entropy_of(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
     """Return the entropy of weights in nats, mean over layers and heads, summed over target tokens.
+
+    Weights that a window has taken from are first made to sum to one again, or less attention would count as sharper.
 
     Args:
         weights: one (B,H,T,S) for each layer.
@@ -183,7 +184,10 @@ def attention_entropy(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
     """
     # 0 log 0 is 0, but its slope is infinite; a floor under the logarithm alone makes it finite.
     tiny = torch.finfo(torch.float32).tiny
-    means = [-(layer * layer.float().clamp_min(tiny).log()).sum(-1).mean(1) for layer in weights]
+    means = []
+    for layer in weights:
+        shares = layer.float() / layer.sum(-1, keepdim=True).clamp_min(tiny)
+        means.append(-(shares * shares.clamp_min(tiny).log()).sum(-1).mean(1))
     return (torch.stack(means).mean(0) * is_token).sum()
 
 

@@ -19,7 +19,7 @@ from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.prepare import prepare
-from seq2seq.data.store import PreparedData
+from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet
@@ -91,10 +91,31 @@ def prepare_data(config: RunConfig) -> PreparedData:
             "`data` must have a validation split (for files: validation, valid, val or dev), "
             f"but has only {listing(corpus.splits())}"
         )
+    if config.objective.target.needs_links:
+        refuse_missing_links(corpus)
     try:
         return prepare(corpus, config.cleaning, config.tokenizer, root=Path(config.prepared_dir), report=say)
     except OSError as error:
         raise DataError(f"`prepared_dir` must be a folder that can be written, but is not: {error}") from error
+
+
+def refuse_missing_links(corpus: Corpus) -> None:
+    """Refuse an objective that learns from word alignments where the training text has none.
+
+    Raises:
+        DataError: says which file would hold them.
+    """
+    if isinstance(corpus, Prepared):
+        links = corpus.data.links("train")
+        found = links is not None and len(links.ids) > 0
+    else:
+        lines = corpus.alignments("train")
+        found = lines is not None and any("-" in line for line in lines)  # possible links teach nothing
+    if not found:
+        raise DataError(
+            f"`objective` needs sure word links of the training text, but {corpus.describe()} has none; give "
+            f"train.{corpus.source}-{corpus.target}.align beside the text, with links such as 0-0 1-2 for each pair"
+        )
 
 
 def check_parts(config: RunConfig) -> None:

@@ -95,7 +95,7 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
     previous = checkpoint.load(folder, training=True)
     if previous.config["data"] != data_key:
         raise ConfigError(
-            f"`data` must be what {run} was trained on, but its text, cleaning or tokenizer has changed; "
+            f"`data` must be what {run} was trained on, but its text, alignments, cleaning or tokenizer has changed; "
             "give a new run_dir to start afresh"
         )
     before, now = decisive(previous.config["settings"]), decisive(values)

@@ -40,7 +40,6 @@ class Validator:
     ) -> None:
         self.translator, self.objective, self.precision = translator, objective, precision
         self.source, self.target = data.ids("validation")
-        self.links = data.links("validation")
         self.sentences, self.references = (side[: config.validation_sentences] for side in data.text("validation"))
         coverage = search.coverage_penalty if config.validation_beam > 1 else 0.0  # greedy search knows none
         self.search = replace(search, beam_size=config.validation_beam, n_best=1, coverage_penalty=coverage)
@@ -56,7 +55,7 @@ class Validator:
         device = next(model.parameters()).device
         total, tokens = 0.0, 0
         for rows in batches_in_order(np.maximum(self.source.lengths, self.target.lengths) + 1, self.max_tokens):
-            batch = make_batch(self.source, self.target, rows, links=self.links)
+            batch = make_batch(self.source, self.target, rows)
             with autocast(device, self.precision):
                 total += float(self.objective(model, batch.to(device)).nll)
             tokens += batch.target_tokens

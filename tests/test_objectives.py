@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,17 +13,18 @@ from tiny import VOCABULARY, build, choices, random_batch, run_config
 from torch import Tensor
 
 from seq2seq import objectives
+from seq2seq.attention.normalizers import Softmax
 from seq2seq.data.tokenizer import PAD
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.objectives import (
     AttentionEntropy,
     CrossEntropy,
     GuidedAlignment,
-    attention_entropy,
+    entropy_of,
     guided_alignment,
     linear_cross_entropy,
 )
-from seq2seq.run import check_parts
+from seq2seq.run import check_parts, prepare_data
 
 WIDTH, PIECES = 12, 37
 
@@ -190,8 +192,8 @@ def test_guidance_is_the_cross_entropy_of_links_and_weights() -> None:
     gold = torch.zeros(2, 4, 5)
     gold[0, 0, 1] = gold[0, 0, 2] = 0.5
     gold[0, 2, 0] = gold[1, 1, 3] = 1.0
-    torch.testing.assert_close(guided_alignment(weights, LINKS), -(gold * weights.log()).sum())
-    assert guided_alignment(weights, LINKS[:0]).item() == 0.0
+    torch.testing.assert_close(guided_alignment(weights, LINKS, 1e-6), -(gold * weights.log()).sum())
+    assert guided_alignment(weights, LINKS[:0], 1e-6).item() == 0.0
 
 
 def test_entropy_of_attention_is_counted_on_target_tokens_only() -> None:
@@ -202,7 +204,13 @@ def test_entropy_of_attention_is_counted_on_target_tokens_only() -> None:
         for head in range(3):
             entropy = -(layer[:, head] * layer[:, head].log()).sum(-1)
             expected += float(entropy[is_token].sum()) / 6
-    assert attention_entropy(layers, is_token).item() == pytest.approx(expected, rel=1e-5)
+    assert entropy_of(layers, is_token).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_less_attention_does_not_count_as_sharper_attention() -> None:
+    weights = looked_at(1, 1, 2, 5)
+    is_token = torch.ones(1, 2, dtype=torch.bool)
+    torch.testing.assert_close(entropy_of([0.2 * weights], is_token), entropy_of([weights], is_token))
 
 
 @pytest.mark.parametrize("normalizer", choices("attention/normalizer"))
@@ -251,9 +259,26 @@ def test_extras_leave_the_validation_loss_as_it_is() -> None:
         torch.testing.assert_close(objective.eval()(model, batch).nll, plain.nll)
 
 
-def test_guidance_without_alignments_says_what_is_missing() -> None:
-    with pytest.raises(DataError, match=r"train\.<source>-<target>\.align"):
-        GuidedAlignment(label_smoothing=0.1, weight=0.5, layer=None)(build().train(), random_batch([5], [4]))
+def test_guidance_reaches_even_a_weight_that_is_nearly_nothing() -> None:
+    scores = torch.tensor([[[30.0, 0.0, 0.0]]], requires_grad=True)
+    links = torch.tensor([[0, 0, 1]])
+    guided_alignment(torch.softmax(scores, -1), links, Softmax.least).backward()
+    assert scores.grad is not None
+    torch.testing.assert_close(scores.grad.flatten(), torch.tensor([1.0, -1.0, 0.0]), atol=1e-4, rtol=0)
+
+
+def test_guidance_without_sure_links_is_refused_before_anything_is_prepared(tmp_path: Path) -> None:
+    for code in ("en", "de"):
+        for split in ("train", "validation"):
+            (tmp_path / f"{split}.{code}").write_text("a b\n")
+    config = run_config("data=files", f"data.root={tmp_path}", "objective=guided_alignment")
+    config = replace(config, prepared_dir=str(tmp_path / "prepared"))
+    for links in (None, "\n", "0p1\n"):
+        if links is not None:
+            (tmp_path / "train.en-de.align").write_text(links)
+        with pytest.raises(DataError, match=r"sure word links .*train\.en-de\.align"):
+            prepare_data(config)
+    assert not (tmp_path / "prepared").exists()
 
 
 def test_a_layer_that_is_not_there_is_refused_before_any_data_is_read() -> None:

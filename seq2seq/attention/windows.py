@@ -120,7 +120,9 @@ class Sliding(Window):
         self.radius = radius(width)
 
     def forward(self, query: Tensor, sight: Sight) -> Focus:
-        """See :meth:`Window.forward`."""
+        """See :meth:`Window.forward`; no edges where the window holds every key from anywhere."""
+        if self.radius >= sight.keys - 1:
+            return Focus(None, None)
         centre = torch.minimum(sight.positions, sight.lengths - 1).unsqueeze(-1)
         keys = torch.arange(sight.keys, device=sight.device)
         return Focus((keys - centre).abs() <= self.radius, None)

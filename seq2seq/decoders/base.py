@@ -6,13 +6,13 @@ hypotheses by the three functions here, written once over whatever tree of tenso
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from seq2seq.attention.core import KeyValue
+from seq2seq.attention.core import Attention, KeyValue
 from seq2seq.encoders.base import Memory
 
 Tree = Any
@@ -73,11 +73,14 @@ class Decoder(nn.Module):
 
     Attributes:
         output_dim: D.
-        num_attentions: attentions to the source; as many entries has ``DecoderOutput.weights``.
     """
 
     output_dim: int
-    num_attentions: int
+
+    @property
+    def attentions(self) -> Sequence[Attention]:
+        """The attentions to the source, in the order of ``DecoderOutput.weights``."""
+        raise NotImplementedError
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Return the state before the first target piece."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -76,7 +77,11 @@ class RNNDecoder(Decoder):
         self.input_feeding = input_feeding
         self.dropout = dropout
         self.output_dim = output_dim
-        self.num_attentions = 1
+
+    @property
+    def attentions(self) -> Sequence[Attention]:
+        """See :attr:`Decoder.attentions`: there is one."""
+        return (self.attention,)
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Start from ``tanh(W summary)``, as Bahdanau et al. 2015 (appendix A.2.2) start from the encoder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -73,12 +73,15 @@ class TransformerDecoder(Decoder):
         self.norm = style.final_norm()
         self.dropout = dropout
         self.output_dim = output_dim
-        self.num_attentions = num_layers
+
+    @property
+    def attentions(self) -> Sequence[Attention]:
+        """See :attr:`Decoder.attentions`: one a layer."""
+        return [layer.attention for layer in cast("Iterable[CrossAttention]", self.cross_attentions)]
 
     def init_state(self, memory: Memory) -> DecoderState:
         """Project the memory once for each layer; the cache of self-attention is empty."""
-        layers = cast("Iterable[CrossAttention]", self.cross_attentions)
-        projected = tuple(layer.attention.project_memory(memory.states) for layer in layers)
+        projected = tuple(attention.project_memory(memory.states) for attention in self.attentions)
         return DecoderState(projected, memory.is_token, (None,) * len(projected), 0)
 
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:

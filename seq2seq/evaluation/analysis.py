@@ -53,7 +53,7 @@ def attention_entropy(weights: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     ``mean over t of -sum over s of w[h, t, s] * log w[h, t, s]``: 0 looks at one piece only, ``log S`` at all alike.
 
     Args:
-        weights: (H, T, S), each row over S sums to 1; zeros are allowed.
+        weights: (H, T, S), zeros are allowed; rows that a window took from are made to sum to 1 again.
 
     Returns:
         (H,) in nats.
@@ -66,6 +66,7 @@ def attention_entropy(weights: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             f"`weights` must have the shape (H, T, S) with T and S above 0, but has {weights.shape} instead"
         )
     exact = weights.astype(np.float64)
+    exact /= np.maximum(exact.sum(axis=2, keepdims=True), np.finfo(np.float64).tiny)
     logarithms = np.log(exact, out=np.zeros_like(exact), where=exact > 0)  # 0 log 0 counts as 0
     entropy: npt.NDArray[np.float64] = np.abs((exact * logarithms).sum(axis=2).mean(axis=1))
     return entropy

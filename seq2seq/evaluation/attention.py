@@ -24,7 +24,9 @@ from seq2seq.search.scoring import attention_weights
 
 Booleans = npt.NDArray[np.bool_]
 
-_MOST_TOKENS = 2048  # of a batch, padding included; the model makes a row of logits for each
+_MOST_TOKENS = 4096  # of a batch, padding included
+
+TINY = torch.finfo(torch.float32).tiny
 
 
 @torch.inference_mode()
@@ -34,7 +36,7 @@ def corpus_entropy(
     """Measure how widely each head looks while ``targets`` are read, EOS included on both sides.
 
     The mean over all target positions of ``-sum over s of w[s] log w[s]``: a long sentence counts as often as it
-    has pieces.
+    has pieces. Weights that a window took from are made to sum to 1 again first.
 
     Args:
         model: in evaluation mode.
@@ -49,7 +51,8 @@ def corpus_entropy(
     for _, batch, layers in _read(model, sources, targets):
         assert batch.target is not None
         is_token = batch.target[:, 1:] != PAD  # (B, T)
-        found = [(torch.special.entr(weights.float()).sum(-1) * is_token[:, None]).sum((0, 2)) for weights in layers]
+        shares = [weights.float() / weights.sum(-1, keepdim=True).clamp_min(TINY) for weights in layers]
+        found = [(torch.special.entr(part).sum(-1) * is_token[:, None]).sum((0, 2)) for part in shares]
         sums = [np.zeros(len(heads)) for heads in found] if not positions else sums
         for total, heads in zip(sums, found, strict=True):
             total += heads.cpu().numpy()
@@ -106,7 +109,9 @@ def corpus_alignment(
         source_word_of = source_words.table(rows, batch.source.shape[1])
         for total, chosen in zip(counts, choices, strict=True):
             linked = np.zeros(shape, dtype=np.bool_)
-            linked[row, source_word_of[row, chosen[row, piece]], target_word] = True
+            place = chosen[row, piece]
+            saw = place >= 0
+            linked[row[saw], source_word_of[row[saw], place[saw]], target_word[saw]] = True
             total += [linked.sum(), sure.sum(), (linked & sure).sum(), (linked & possible).sum()]
     if not heads:
         return None
@@ -193,12 +198,16 @@ def _read(
 
 
 def _choices(layers: Sequence[Tensor], batch: Batch) -> list[Integers]:
-    """Return the source piece (B, T) with the largest weight: for each head, each layer's mean, the mean of all."""
+    """Return the source piece (B, T) with the largest weight: for each head, each layer's mean, the mean of all.
+
+    -1 where all weight is on EOS, as sparse attention can have it: that target piece is linked to nothing.
+    """
     means = [layer.float().mean(1, keepdim=True) for layer in layers]
     every = torch.cat([*layers, *means, torch.stack(means).mean(0)], dim=1)  # (B, C, T, S)
     places = torch.arange(batch.source.shape[1], device=every.device)
     is_piece = places < batch.source_lengths[:, None] - 1
-    chosen = every.masked_fill(~is_piece[:, None, None], -1.0).argmax(-1)
+    weight, chosen = every.masked_fill(~is_piece[:, None, None], 0.0).max(-1)
+    chosen = chosen.masked_fill(weight == 0.0, -1)
     return list(chosen.transpose(0, 1).cpu().numpy())
 
 

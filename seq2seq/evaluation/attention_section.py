@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from seq2seq.evaluation.analysis import attention_entropy
 from seq2seq.evaluation.charts import escaped, figure, heat_map
-from seq2seq.evaluation.results import AttentionAlignment, AttentionEntropy, Evaluation, HeatMap, LinkCounts
+from seq2seq.evaluation.results import (
+    MOST_PIECES,
+    AttentionAlignment,
+    AttentionEntropy,
+    Evaluation,
+    HeatMap,
+    LinkCounts,
+)
 
 FOLDER = "attention"
 """Where the maps lie as PNG files, beside the report."""
@@ -15,7 +22,6 @@ Table = tuple[list[str], list[list[str]]]
 """Headings, then rows of as many cells."""
 
 _LONGEST_CAPTION = 200  # characters
-_MOST_PIECES = 48  # rows and columns of a map
 _MOST_SQUARES = 250_000  # of all maps together, about 4 MB
 _SHADES = 10  # as many as the style sheet has
 
@@ -131,7 +137,7 @@ def _maps(heat_maps: Sequence[HeatMap]) -> list[str]:
     drawn: list[str] = []
     squares, rest = 0, ""
     for each in heat_maps:
-        rows, columns = min(len(each.target_pieces), _MOST_PIECES), min(len(each.source_pieces), _MOST_PIECES)
+        rows, columns = min(len(each.target_pieces), MOST_PIECES), min(len(each.source_pieces), MOST_PIECES)
         squares += (len(each.weights) + 1) * rows * columns  # every head and their mean
         if squares > _MOST_SQUARES:
             rest = f'<p class="note">The first {len(drawn)} of {len(heat_maps)} maps are shown.</p>'
@@ -146,7 +152,7 @@ def _maps(heat_maps: Sequence[HeatMap]) -> list[str]:
 
 def _map(each: HeatMap) -> str:
     entropies = attention_entropy(each.weights)
-    shown = each.cropped(_MOST_PIECES)
+    shown = each.cropped()
     weights, rows, columns = shown.weights, shown.target_pieces, shown.source_pieces
     caption = shown.caption[:_LONGEST_CAPTION]
     heads = len(weights)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh  # for types only
     from matplotlib.figure import Figure  # for types only
 
-_MOST_PIECES = 48  # rows and columns of a map
 _DOTS = 120  # per inch
 _CELL = 0.21  # all lengths in inches: one square of a map
 _NARROWEST = 1.9  # a panel, so that its title has room
@@ -71,7 +70,7 @@ def png(heat_map: HeatMap) -> bytes:
     with warnings.catch_warnings():
         # A sign without a glyph is drawn as a box; which fonts a reader lacks is no news for a log.
         warnings.filterwarnings("ignore", message=r"Glyph \d+|Matplotlib currently does not support")
-        figure = _figure(heat_map.cropped(_MOST_PIECES), attention_entropy(heat_map.weights))
+        figure = _figure(heat_map.cropped(), attention_entropy(heat_map.weights))
         FigureCanvasAgg(figure)
         figure.savefig(image, format="png", dpi=_DOTS, metadata={"Software": None})
     return image.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ import numpy.typing as npt
 
 from seq2seq.evaluation.analysis import copied_share, length_ratio, repeated_share
 from seq2seq.evaluation.metrics import Score
+
+MOST_PIECES = 48
+"""Rows and columns of a drawn attention map."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class HeatMap:
     Attributes:
         source_pieces: S pieces.
         target_pieces: T pieces.
-        weights: (H, T, S), rows over S sum to 1.
+        weights: (H, T, S), rows over S sum to 1, or to less under a window that takes from them.
         caption: what it shows, such as ``line 12, layer 2``.
         name: the same for a file, such as ``line-12-layer-2``.
     """
@@ -40,7 +44,7 @@ class HeatMap:
     caption: str
     name: str
 
-    def cropped(self, most: int) -> HeatMap:
+    def cropped(self, most: int = MOST_PIECES) -> HeatMap:
         """Return the map of the first ``most`` pieces of each side; its caption says where any are left out."""
         if max(len(self.source_pieces), len(self.target_pieces)) <= most:
             return self
@@ -115,8 +119,13 @@ class AttentionAlignment:
 
     @property
     def lowest(self) -> int:
-        """Index of the layer with the lowest error rate, the first of equals."""
-        return min(range(len(self.layers)), key=lambda layer: self.layers[layer].error_rate or 0.0)
+        """Index of the layer with the lowest error rate, the first of equals; one without any link comes last."""
+
+        def rate(layer: int) -> float:
+            found = self.layers[layer].error_rate
+            return math.inf if found is None else found
+
+        return min(range(len(self.layers)), key=rate)
 
 
 @dataclass(frozen=True, eq=False)

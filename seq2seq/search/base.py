@@ -25,7 +25,9 @@ class SearchConfig:
         length_normalization: ``average`` divides by length^alpha, ``gnmt`` by ((5 + length) / 6)^alpha
             (Wu et al. 2016, equation 14).
         coverage_penalty: beta of Wu et al. 2016, equation 14: how much a finished translation loses for source
-            pieces that its attention has passed over; 0 for none.
+            pieces that its attention, the mean of all layers and heads, has passed over; 0 for none. Theirs goes
+            with ``gnmt``; ``average`` divides log-probabilities by more, so that the same beta weighs several times
+            as much.
         max_length_ratio: a translation has at most this many pieces for each source piece ...
         max_length_extra: ... plus these.
         max_tokens: source pieces in one batch, padding included, over all hypotheses.
@@ -55,10 +57,12 @@ class SearchConfig:
 
     def describe(self) -> str:
         """Return one line for reports."""
+        limits = f"at most {self.max_length_ratio:g} pieces a source piece and {self.max_length_extra}"
         if self.beam_size == 1:
-            return "greedy"
+            return f"greedy, {limits}"
+        penalty = f"length penalty {self.length_penalty:g} ({self.length_normalization})"
         coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
-        return f"beam {self.beam_size}, length penalty {self.length_penalty:g}{coverage}"
+        return f"beam {self.beam_size}, {penalty}{coverage}, {limits}"
 
     def limits(self, source_lengths: Tensor) -> Tensor:
         """(B) source lengths -> (B) largest translation lengths, EOS included."""

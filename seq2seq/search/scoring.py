@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
-from seq2seq.model import Seq2SeqModel, log_probabilities
+from seq2seq.model import ModelOutput, Seq2SeqModel, log_probabilities
 
 
 @torch.inference_mode()
@@ -23,5 +23,5 @@ def score_targets(model: Seq2SeqModel, batch: Batch) -> Tensor:
 @torch.inference_mode()
 def attention_weights(model: Seq2SeqModel, batch: Batch) -> tuple[Tensor, ...]:
     """Weights (B,H,T,S) of each attention to the source while the given target is read."""
-    assert batch.target is not None
-    return model.decode(batch.target[:, :-1], model.start(model.encode(batch)), need_weights=True).weights
+    output: ModelOutput = model(batch, need_weights=True)
+    return output.weights
