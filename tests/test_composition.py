@@ -221,9 +221,10 @@ def test_every_parameter_gets_a_finite_gradient(model: Seq2SeqModel, batch: Batc
         assert parameter.grad.any(), f"{name} has a gradient of zeros"
 
 
-def test_the_same_seed_builds_the_same_model(model: Seq2SeqModel, request: pytest.FixtureRequest) -> None:
-    again = build(*request.node.callspec.params["model"])
-    own, other = model.state_dict(), again.state_dict()
+@pytest.mark.parametrize("encoder", choices("encoder"))
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_the_same_seed_builds_the_same_model(encoder: str, decoder: str) -> None:
+    own, other = (build(f"encoder={encoder}", f"decoder={decoder}").state_dict() for _ in range(2))
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
 

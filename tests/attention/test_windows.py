@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import architecture, make_attention
+from torch import Tensor
 
 from seq2seq.attention.windows import Predictive, Sight, Sliding
 from seq2seq.errors import ConfigError
@@ -37,8 +38,12 @@ def test_a_sliding_window_is_the_keys_around_the_position_or_around_the_last_tok
     seen = sight(lengths, keys, steps=steps, offset=offset)
     focus = Sliding(4, 1, width=2 * radius + 1)(torch.zeros(len(lengths), steps, 4), seen)
     assert focus.factor is None
-    assert focus.visible is not None
-    visible = focus.visible.expand(len(lengths), 1, steps, keys)
+    visible = torch.ones(len(lengths), 1, steps, keys, dtype=torch.bool)
+    assert (focus.visible is None) == (radius >= keys - 1)
+    if focus.visible is not None:
+        visible = focus.visible.expand_as(visible)
+    elif radius == keys - 1:  # the widest distance there is
+        assert max(abs(key - min(offset + step, keys - 1)) for key in range(keys) for step in range(steps)) <= radius
     for row, length in enumerate(lengths):
         for step in range(steps):
             centre = min(offset + step, length - 1)
@@ -119,7 +124,7 @@ REFUSED = [
     ("attention/window=sliding attention.window.width=4", "`attention.window.width` must be odd.*take 3 or 5"),
     ("attention/window=local_p attention.window.width=1", "`attention.window.width` must be at least 3"),
     ("attention/window=local_p attention.window.width=8", "`attention.window.width` must be odd.*take 7 or 9"),
-    ("attention/normalizer=entmax attention.normalizer.alpha=1", "alpha` must be greater than 1 and at most 2"),
+    ("attention/normalizer=entmax attention.normalizer.alpha=1", "alpha` must be at least 1.001 and at most 2"),
     ("attention=cosine attention.score.temperature=-1", "`attention.score.temperature` must be greater than 0"),
 ]
 
@@ -141,3 +146,15 @@ def test_a_query_that_sees_no_key_gets_nothing_on_either_path() -> None:
         assert bool(context[0].any())
         (gradient,) = torch.autograd.grad(context.sum(), states, retain_graph=True)
         assert bool(torch.isfinite(gradient).all())
+
+
+def test_gradients_through_a_predicted_window_pass_torchs_own_check() -> None:
+    attention = make_attention("general", 4, 4, num_heads=2, window="local_p", width=5).double()
+    is_token = torch.arange(6) < torch.tensor([6, 3])[:, None]
+    query, states = (torch.randn(2, steps, 4, dtype=torch.float64, requires_grad=True) for steps in (2, 6))
+
+    def context(query: Tensor, states: Tensor, *_: Tensor) -> Tensor:
+        result: Tensor = attention(query, attention.project_memory(states), is_token).context
+        return result
+
+    assert torch.autograd.gradcheck(context, (query, states, *attention.parameters()))

@@ -174,12 +174,13 @@ def test_scores_are_those_of_forced_decoding(
 @pytest.mark.parametrize("beam", [2, 4])
 @every_normalization
 @every_penalty
+@pytest.mark.parametrize("coverage", [0.0, 0.3])
 def test_stopping_early_loses_nothing(
-    model: Seq2SeqModel, batch: Batch, beam: int, penalty: float, normalization: str
+    model: Seq2SeqModel, batch: Batch, beam: int, penalty: float, normalization: str, coverage: float
 ) -> None:
     """Asking for as many translations as the beam holds makes the search go on for longer, over the same beam."""
-    one = beam_search(model, batch, settings(beam, 1, penalty, normalization))
-    all_of_them = beam_search(model, batch, settings(beam, beam, penalty, normalization))
+    one = beam_search(model, batch, settings(beam, 1, penalty, normalization, coverage))
+    all_of_them = beam_search(model, batch, settings(beam, beam, penalty, normalization, coverage))
     for short, long in zip(one, all_of_them, strict=True):
         assert same(short, long[:1])
 
