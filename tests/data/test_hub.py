@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,12 @@ import datasets
 import pytest
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seq2seq.config import Component, parse
 from seq2seq.data.corpora import Corpus, HubCorpus
-from seq2seq.data.corpora.held_out import LARGEST_SHARE, HeldOut
+from seq2seq.data.corpora.held_out import LARGEST_SHARE, Cut, HeldOut
 from seq2seq.data.corpora.hub import ROWS_AT_ONCE
 from seq2seq.data.corpora.multi30k import Multi30k
 from seq2seq.errors import ConfigError, DataError
@@ -35,8 +40,6 @@ def corpus(name: str, repository: Path | str, **settings: Any) -> HubCorpus:
 
 
 def _component(node: dict[str, Any]) -> Component[Corpus]:
-    from dataclasses import make_dataclass  # a section that holds nothing but the corpus
-
     section = make_dataclass("Section", [("data", Component[Corpus])], frozen=True)
     return parse(section, {"data": node}).data  # type: ignore[attr-defined, no-any-return]
 
@@ -217,6 +220,26 @@ def test_too_little_text_to_cut_is_refused(replica: Path) -> None:
     describe(replica, {"de-en": [{"split": "train", "path": "de-en/train-*"}]})
     with pytest.raises(DataError, match="must have 20 different pairs to cut, but has 1"):
         corpus("opus_books", replica).splits()
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), min_size=1, max_size=200),
+    st.integers(),
+    st.randoms(use_true_random=False),
+)
+def test_equal_pairs_never_part_whatever_their_order_and_direction(
+    pairs: list[tuple[str, str]], seed: int, order: random.Random
+) -> None:
+    sizes = {"validation": 3, "test": 2}
+    if len(set(pairs)) < LARGEST_SHARE:
+        return
+    cut = Cut(pairs, sizes, seed=seed, swapped=False)
+    shuffled = [pair[::-1] for pair in order.sample(pairs, len(pairs))]
+    other = Cut(shuffled, sizes, seed=seed, swapped=True)
+    assert [cut.split_of(pair) for pair in pairs] == [other.split_of(pair[::-1]) for pair in pairs]
+    counts = Counter(cut.split_of(pair) for pair in set(pairs))
+    most = len(set(pairs)) // LARGEST_SHARE
+    assert {split: counts[split] for split in sizes} == {split: min(size, most) for split, size in sizes.items()}
 
 
 def test_sizes_are_wanted_only_for_missing_splits() -> None:
