@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,9 @@ from seq2seq import checkpoint
 from seq2seq.config import Component, Values, parse
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora import Corpus
+from seq2seq.data.corpora.sacrebleu_sets import load_test_set
 from seq2seq.data.formats import read_lines
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
 from seq2seq.log import read_log, say, warn
@@ -36,24 +37,38 @@ class EvaluateConfig:
 
     Attributes:
         checkpoint: a run folder (its best checkpoint) or one checkpoint.
-        split: split of the corpus.
+        split: split of the corpus; null for ``test``.
         data: another corpus than the one the model was trained on; null for that one.
+        testset: instead of a corpus and its split, a test set by its name in sacreBLEU, such as ``wmt14/full``.
         alignments: a file of word alignments of the split in Pharaoh format, one line a pair; null for the corpus's
             own, if it has any.
         search: how to translate.
         device: where to compute.
-        output: folder of the report; null for ``evaluation/<split>`` in the run folder.
+        output: folder of the report; null for one in ``evaluation/`` in the run folder, named after the test set.
         allow_code: packages beside seq2seq whose classes the checkpoint may name.
     """
 
     checkpoint: str
-    split: str
+    split: str | None
     data: Component[Corpus] | None
+    testset: str | None
     alignments: str | None
     search: SearchConfig
     device: DeviceName
     output: str | None
     allow_code: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if self.testset is None:
+            return
+        beside = {"data": self.data and self.data.target.__name__, "split": self.split}
+        mistakes = [
+            f"`{key}` must not be given beside `testset`, which is a test set by itself, but is {value!r}"
+            for key, value in beside.items()
+            if value is not None
+        ]
+        if mistakes:
+            raise ConfigError(mistakes)
 
 
 @dataclass(frozen=True)
@@ -83,39 +98,64 @@ def evaluate(config: EvaluateConfig, values: Values) -> Path:
     """Evaluate a checkpoint and return the path of the report.
 
     Raises:
-        UserError: the checkpoint, the corpus, the split or its alignments cannot be used.
+        UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
     """
     folder = checkpoint.locate(Path(config.checkpoint))
+    trained = checkpoint.load(folder).config
+    if config.testset is None:
+        test, name = corpus_test_set(config, trained["settings"]["data"])
+    else:
+        test, name = named_test_set(config.testset, *trained["languages"]), config.testset.replace("/", "_")
+    if config.alignments is not None:
+        pairs = zip(test.sources, test.references, strict=True)
+        test = replace(test, alignments=list(read_alignments(config.alignments, pairs, swapped=False)))
+    if test.alignments is not None and not any(test.alignments):
+        raise DataError(
+            f"`alignments` must hold links, but those of {test.split} have none; remove them or give others"
+        )
+    output = Path(config.output) if config.output else (run_of(folder) or folder) / "evaluation" / name
+    return report_on(folder, test, config.search, config.device, config.allow_code, output)
+
+
+def corpus_test_set(config: EvaluateConfig, trained: Values) -> tuple[TestSet, str]:
+    """Return a split of a corpus, and the name of its report.
+
+    Args:
+        config: which split, and which corpus, if not that of the training.
+        trained: settings of the corpus of the training.
+    """
     if config.data is not None:
         corpus = config.data()
     else:
-        trained = checkpoint.load(folder).config["settings"]["data"]
         corpus = parse(_DataOnly, {"data": trained}, allowed=(TRUSTED, *config.allow_code)).data()
-    split = corpus.resolve(config.split)
+    split = corpus.resolve(config.split or "test")
     pairs = list(corpus.pairs(split))
     if not pairs:
         raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
-    if config.alignments is None:
-        links = corpus.alignments(split)
-    else:
-        links = read_alignments(config.alignments, pairs, swapped=False)
-    lines = None if links is None else list(links)
-    if lines is not None and not any(lines):
-        raise DataError(
-            f"`alignments` must hold links, but every line of those of {split} is empty; remove them or give another"
-        )
+    links = corpus.alignments(split) if config.alignments is None else None
     test = TestSet(
         split=split,
         source_language=corpus.source,
         target_language=corpus.target,
         sources=[source for source, _ in pairs],
         references=[target for _, target in pairs],
-        alignments=lines,
+        alignments=None if links is None else list(links),
     )
     # The scores of a corpus the model was not trained on must not take the place of its own.
-    name = split if config.data is None else f"{corpus.name}-{split}"
-    output = Path(config.output) if config.output else (run_of(folder) or folder) / "evaluation" / name
-    return report_on(folder, test, config.search, config.device, config.allow_code, output)
+    return test, split if config.data is None else f"{corpus.name}-{split}"
+
+
+def named_test_set(name: str, source: str, target: str) -> TestSet:
+    """Return a test set by its name in sacreBLEU; see :func:`load_test_set` for errors."""
+    found = load_test_set(name, source, target)
+    return TestSet(
+        split=name,
+        source_language=source,
+        target_language=target,
+        sources=[sentence for sentence, _ in found.pairs],
+        references=[reference for _, reference in found.pairs],
+        origin=found.origin,
+    )
 
 
 def run_of(folder: Path) -> Path | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sacrebleu.utils
+from sacrebleu.dataset import DATASETS
 from tiny import build, choices, compose, shrink
 
 from seq2seq.cli import fail
@@ -253,6 +255,61 @@ def test_alignments_that_do_not_fit_are_refused_before_anything_is_translated(
     with pytest.raises(DataError, match=words):
         evaluated(run, tmp_path / "out", "data=files", f"data.root={tmp_path}", f"alignments={tmp_path / 'gold'}")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def newstest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of sacreBLEU that holds three sentences as wmt14/full."""
+    stem = "wmt14_full.en-de"
+    monkeypatch.setattr(sacrebleu.utils, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr(DATASETS["wmt14/full"], "_outdir", str(tmp_path))
+    for field in ("src", "ref", "docid", "genre", "origlang"):
+        (tmp_path / f"{stem}.{field}").write_text("".join(f"{line}\n" for line in ALIGNED), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("newstest")
+def test_a_test_set_is_named_and_its_origin_stands_beside_the_scores(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = compose(
+        f"checkpoint={run}", "testset=wmt14/full", "search=greedy", "search.max_length_extra=2", name="evaluate"
+    )
+    folder = evaluate(parse(EvaluateConfig, values), values).parent
+    assert folder == run / "evaluation" / "wmt14_full"
+    printed = capsys.readouterr().out
+    assert "Test set: wmt14/full en-de from sacreBLEU" in printed
+    assert printed.index("Test set:") < printed.index("BLEU  ")
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert (scores["split"], scores["sentences"]) == ("wmt14/full", 3)
+    assert scores["origin"]["md5"] == DATASETS["wmt14/full"].md5[0]
+    assert (folder / "references.txt").read_text(encoding="utf-8").splitlines() == ALIGNED
+    for name in ("report.md", "report.html"):
+        assert scores["origin"]["description"] in (folder / name).read_text(encoding="utf-8").replace("\\", "")
+    own = json.loads((run / "evaluation" / "test" / "scores.json").read_text(encoding="utf-8"))
+    assert own["origin"] is None
+
+
+@pytest.mark.usefixtures("newstest")
+def test_a_named_test_set_may_have_alignments(run: Path, tmp_path: Path) -> None:
+    gold = [" ".join(f"{word}-{word}" for word in range(len(line.split()))) for line in ALIGNED]
+    (tmp_path / "gold").write_text("".join(f"{line}\n" for line in gold), encoding="utf-8")
+    assert evaluated(run, tmp_path / "out", "testset=wmt14/full", f"alignments={tmp_path / 'gold'}")["alignment"]
+
+
+def test_a_named_test_set_and_a_corpus_exclude_each_other() -> None:
+    values = compose("checkpoint=x", "testset=wmt20", "data=grammar", "split=test", name="evaluate")
+    with pytest.raises(ConfigError) as caught:
+        parse(EvaluateConfig, values)
+    assert [mistake.split(" must ")[0] for mistake in caught.value.mistakes] == ["`data`", "`split`"]
+
+
+def test_a_test_set_that_there_is_not_is_refused_before_anything_is_translated(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Translator, "restore", None)
+    values = compose(f"checkpoint={run}", "testset=wmt14/ful", name="evaluate")
+    with pytest.raises(DataError, match=r"'wmt14/ful' instead; did you mean 'wmt14/full'"):
+        evaluate(parse(EvaluateConfig, values), values)
 
 
 def test_the_wrong_direction_is_refused(run: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from seq2seq.data.batching import make_batch, pack
 from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
-from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence
+from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
 from seq2seq.search import SearchConfig
 from seq2seq.search.scoring import attention_weights
 from seq2seq.translate import Translator
@@ -35,6 +35,7 @@ class TestSet:
         sources: one sentence an entry.
         references: their translations, never tokenised or otherwise changed.
         alignments: their word links in Pharaoh format, one line a pair; None where nobody aligned them.
+        origin: of a public test set, where it comes from, by name of the fact; None for a split of a corpus.
     """
 
     __test__ = False  # not a test case, whatever its name suggests to pytest
@@ -45,6 +46,7 @@ class TestSet:
     sources: Sequence[str]
     references: Sequence[str]
     alignments: Sequence[str] | None = None
+    origin: Mapping[str, str] | None = None
 
 
 def evaluate_translator(
@@ -93,8 +95,9 @@ def evaluate_translator(
         entropy=corpus_entropy(translator.model, read, written),
         alignment=alignment,
         history=history,
-        facts={**facts, "search": search.describe()},
+        facts={**facts, "search": search.describe(), **origin_facts(test.origin)},
         seconds=seconds,
+        origin=test.origin,
     )
 
 

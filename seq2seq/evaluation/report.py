@@ -31,6 +31,7 @@ from seq2seq.evaluation.results import (
     LinkCounts,
     Sentence,
     habits,
+    origin_words,
 )
 
 __all__ = ["Evaluation", "Habits", "HeatMap", "Sentence", "scores_json", "summary_lines", "write_report"]
@@ -42,10 +43,11 @@ _EXAMPLES = 5
 def summary_lines(evaluation: Evaluation) -> list[str]:
     """Return one line for each score, for a terminal: ``BLEU 36.4 ± 1.2  nrefs:1|case:mixed|...``.
 
-    Where there were gold alignments, a last line says the alignment error rate.
+    A line before says where a public test set comes from. Where there were gold alignments, a last line says the
+    alignment error rate.
     """
     width = max((len(score.name) for score in evaluation.scores.values()), default=0)
-    lines = []
+    lines = [] if evaluation.origin is None else [f"Test set: {origin_words(evaluation.origin)}"]
     for score in evaluation.scores.values():
         interval = "" if score.confidence is None else f" ± {score.confidence:.1f}"
         lines.append(f"{score.name:<{width}} {score.score:5.1f}{interval}  {score.signature}")
@@ -58,9 +60,9 @@ def scores_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return the numbers of an evaluation as plain values for ``scores.json``.
 
     One group for each score (``score``, ``signature``, ``confidence``), then ``seconds``, ``sentences_per_second``,
-    ``sentences`` (their number), ``split``, the two languages, the shares of :class:`Habits`, the entropies of
-    :class:`AttentionEntropy`, and ``alignment`` with error rate, precision and recall of each layer and head. Numbers
-    are not rounded; what could not be measured is None.
+    ``sentences`` (their number), ``split``, ``origin`` of a public test set, the two languages, the shares of
+    :class:`Habits`, the entropies of :class:`AttentionEntropy`, and ``alignment`` with error rate, precision and
+    recall of each layer and head. Numbers are not rounded; what could not be measured is None.
     """
     found = habits(evaluation)
     entropy = evaluation.entropy
@@ -74,6 +76,7 @@ def scores_json(evaluation: Evaluation) -> dict[str, Any]:
         "sentences_per_second": evaluation.sentences_per_second,
         "sentences": len(evaluation.sentences),
         "split": evaluation.split,
+        "origin": None if evaluation.origin is None else dict(evaluation.origin),
         "source_language": evaluation.source_language,
         "target_language": evaluation.target_language,
         "length_ratio": found.length_ratio,

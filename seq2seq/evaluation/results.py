@@ -146,6 +146,7 @@ class Evaluation:
             ``validation_loss``, ``validation_bleu``, ``learning_rate`` and ``tokens_per_second``.
         facts: what a reader needs to repeat the run (data, model, versions, seed, device ...), as it is printed.
         seconds: how long translating took.
+        origin: of a public test set, where it comes from, by name of the fact; None for a split of a corpus.
     """
 
     title: str
@@ -160,11 +161,25 @@ class Evaluation:
     history: Sequence[Mapping[str, Any]]
     facts: Mapping[str, str]
     seconds: float
+    origin: Mapping[str, str] | None = None
 
     @property
     def sentences_per_second(self) -> float | None:
         """How fast translating was; None where no time was measured."""
         return len(self.sentences) / self.seconds if self.seconds > 0 else None
+
+
+def origin_facts(origin: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the origin of a test set as facts of a report."""
+    return {f"test set, {fact}": words for fact, words in (origin or {}).items()}
+
+
+def origin_words(origin: Mapping[str, str]) -> str:
+    """Return the origin of a test set as one line: its name, languages and description, and who gave it out."""
+    words = f"{origin['name']} {origin['languages']} from {origin['source']}"
+    if "description" in origin:
+        words += f": {origin['description'].rstrip('.')}"
+    return words + (f" (MD5 {origin['md5']})" if " " not in origin.get("md5", " ") else "")
 
 
 @dataclass(frozen=True)

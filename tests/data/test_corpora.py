@@ -206,7 +206,15 @@ def replica(tmp_path, monkeypatch):
 
 def hub(root: Path, source: str = "en", target: str = "de") -> HubDataset:
     return HubDataset(
-        str(root), revision="main", source=source, target=target, split_names=Multi30k.aliases, way_out="Do this."
+        str(root),
+        revision="main",
+        config=None,
+        data_dir=None,
+        fetch="download",
+        source=source,
+        target=target,
+        split_names=Multi30k.aliases,
+        way_out="Do this.",
     )
 
 
@@ -264,7 +272,7 @@ def test_a_hub_that_cannot_be_read_names_the_local_alternative(monkeypatch, erro
     def refuse(*arguments, **settings):
         raise error
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
     with pytest.raises(DataError) as caught:
         Multi30k(source="en", target="de", root=None).splits()
     for part in ("bentrevett/multi30k", str(error).rstrip("."), "data.root=FOLDER", "SEQ2SEQ_DATA"):

@@ -1,4 +1,4 @@
-"""Corpora by name: the generated grammar corpus, Multi30k, and any folder of parallel text files.
+"""Corpora by name: the generated grammar corpus, Multi30k, WMT, IWSLT and OPUS, and any folder of parallel text.
 
 A new corpus is one class derived from :class:`Corpus` and one YAML file in ``configs/data``.
 """
@@ -6,6 +6,18 @@ A new corpus is one class derived from :class:`Corpus` and one YAML file in ``co
 from seq2seq.data.corpora.base import TRAIN, VALIDATION, Corpus, resolve_split
 from seq2seq.data.corpora.files import Files
 from seq2seq.data.corpora.generated import GrammarCorpus
+from seq2seq.data.corpora.hub_corpus import HubCorpus
+from seq2seq.data.corpora.iwslt14 import Iwslt14
 from seq2seq.data.corpora.multi30k import Multi30k
 
-__all__ = ["TRAIN", "VALIDATION", "Corpus", "Files", "GrammarCorpus", "Multi30k", "resolve_split"]
+__all__ = [
+    "TRAIN",
+    "VALIDATION",
+    "Corpus",
+    "Files",
+    "GrammarCorpus",
+    "HubCorpus",
+    "Iwslt14",
+    "Multi30k",
+    "resolve_split",
+]

@@ -15,7 +15,7 @@ from seq2seq.errors import ConfigError, DataError
 
 LANGUAGES = ("cs", "de", "en", "fr")
 REPOSITORY = "bentrevett/multi30k"
-REVISION = "main"  # the dataset has no tags; the fingerprint holds a hash of its text, should the branch move
+REVISION = "main"  # the dataset has no tags; the fingerprint holds the commit, should the branch move
 HUB_LANGUAGES = ("de", "en")
 DATA_VARIABLE = "SEQ2SEQ_DATA"
 WAY_OUT = (
@@ -60,6 +60,9 @@ class Multi30k(Corpus):
         self._origin = HubDataset(
             REPOSITORY,
             revision=REVISION,
+            config=None,
+            data_dir=None,
+            fetch="download",
             source=source,
             target=target,
             split_names=self.aliases,
@@ -79,7 +82,7 @@ class Multi30k(Corpus):
         return self._origin.alignments(self.resolve(split)) if isinstance(self._origin, ParallelFolder) else None
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the hashes of the files or of the hub's text."""
+        """Return the hashes of the files or the commit of the hub."""
         return {"multi30k": self._origin.fingerprint()}
 
     def describe(self) -> str:
