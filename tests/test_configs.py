@@ -29,8 +29,13 @@ PRIMARY = {
     "benchmark": BenchmarkConfig,
 }
 
-# Data that needs to be told where it lies says so by name; no other file may need more.
-NEEDED = {("data", "files"): ["data.root=somewhere"], ("data", "prepared"): ["data.folder=somewhere"]}
+# Data that needs to be told where it lies says so by name, and what is made for one tokenizer needs that; no other file
+# may need more.
+NEEDED = {
+    ("data", "files"): ["data.root=somewhere"],
+    ("data", "prepared"): ["data.folder=somewhere"],
+    ("sampling", "unigram"): ["tokenizer=unigram"],
+}
 
 
 def overrides(group: str, name: str) -> list[str]:
