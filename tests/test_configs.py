@@ -29,7 +29,7 @@ PRIMARY = {
     "benchmark": BenchmarkConfig,
 }
 
-# Data that needs to be told where it lies says so by name, and what is made for one tokenizer needs that; no other file
+# Data that needs to be told where it lies says so by name, and so does what is made for one tokenizer; no other file
 # may need more.
 NEEDED = {
     ("data", "files"): ["data.root=somewhere"],
