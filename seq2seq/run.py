@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.prepare import prepare
+from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError, listing
@@ -51,6 +53,7 @@ class RunConfig(Architecture):
         data: the corpus.
         cleaning: which pairs are kept.
         tokenizer: the vocabulary.
+        sampling: whether the pieces of training text are drawn anew in every epoch.
         objective: what is minimised.
         optimizer: how weights are updated.
         scheduler: how the learning rate changes.
@@ -66,6 +69,7 @@ class RunConfig(Architecture):
     data: Component[Corpus]
     cleaning: CleaningConfig
     tokenizer: TokenizerConfig
+    sampling: Component[Sampling]
     objective: Component[Objective]
     optimizer: Component[Optimizer]
     scheduler: Component[Schedule]
@@ -128,6 +132,8 @@ def check_parts(config: RunConfig) -> None:
         model = config.build(config.tokenizer.vocab_size, config.tokenizer.vocab_size)
         config.optimizer(list(model.named_parameters()))
     config.objective().check(model)
+    if config.data.target is not Prepared:  # which brings a tokenizer of its own
+        config.sampling().check(config.tokenizer.type)
 
 
 def train(config: RunConfig, values: Values) -> Path:
@@ -140,17 +146,9 @@ def train(config: RunConfig, values: Values) -> Path:
     check_parts(config)
     data = prepare_data(config)
     test = test_set(config, data)
-    source, target = data.ids("train")
-    batches = TrainingBatches(
-        source,
-        target,
-        max_tokens=config.trainer.max_tokens,
-        multiple=config.trainer.length_multiple,
-        seed=config.seed,
-        links=data.links("train"),
-    )
+    batches = training_batches(config, data)
     run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
-    with only_writer(run):
+    with only_writer(run), closing(batches):
         trainer = make_trainer(config, values, data, batches, run, device)
         trainer.train()
     if trainer.stopped_by is not None:
@@ -159,6 +157,31 @@ def train(config: RunConfig, values: Values) -> Path:
         # One's own run is trusted: its parts may come from any package.
         report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / test.split)
     return run
+
+
+def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:
+    """Return the training data in batches, with the stored pieces or with pieces drawn in every epoch.
+
+    Raises:
+        ConfigError: a sentence is longer than a batch, or the tokenizer cannot draw as it is asked to.
+    """
+    sampling = config.sampling()
+    sampling.check(data.manifest["tokenizer"]["settings"]["type"])
+    source, target = data.ids("train")
+    links, seed = data.links("train"), config.seed
+    max_tokens, multiple = config.trainer.max_tokens, config.trainer.length_multiple
+    if not sampling.active:
+        return TrainingBatches(source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links)
+    return SampledBatches(
+        source,
+        target,
+        tokenizers=(data.source_tokenizer, data.target_tokenizer),
+        sampling=sampling,
+        max_tokens=max_tokens,
+        multiple=multiple,
+        seed=seed,
+        links=links,
+    )
 
 
 def make_trainer(

@@ -25,13 +25,21 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     "search": {"coverage_penalty": 0.0},
 }
 
+# The same for whole sections: what a run did that had none.
+ADDED_WHOLE: dict[str, dict[str, Any]] = {
+    # 0.2.0
+    "sampling": {"_target_": "seq2seq.data.sampling.NoSampling"},
+}
+
 
 def upgraded(settings: Any) -> Any:
     """Return the settings of a run with what came later filled in; nothing given is changed."""
     if not isinstance(settings, dict):
         return settings
     sections = {name: later | settings[name] for name, later in ADDED_SECTIONS.items() if _is_group(settings, name)}
-    return _components(settings | sections)
+    # Only a run has them all; what is no run's settings stays what it is.
+    whole = copy.deepcopy(ADDED_WHOLE) if _is_group(settings, "trainer") else {}
+    return _components(whole | settings | sections)
 
 
 def _is_group(settings: dict[str, Any], name: str) -> bool:

@@ -35,6 +35,7 @@ ORDER = [
     "data.folders",
     "data.prepare",
     "data.batching",
+    "data.sampling",
     "attention.kernels",
     "attention.normalizers",
     "attention.scores",

@@ -29,11 +29,13 @@ PRIMARY = {
     "benchmark": BenchmarkConfig,
 }
 
-# Data that needs to be told where it lies says so by name; no other file may need more.
+# Data that needs to be told where it lies says so by name, and so does what is made for one tokenizer; no other file
+# may need more.
 NEEDED = {
     ("data", "files"): ["data.root=somewhere"],
-    ("data", "iwslt14"): ["data.archive=somewhere"],
     ("data", "prepared"): ["data.folder=somewhere"],
+    ("data", "iwslt14"): ["data.archive=somewhere"],
+    ("sampling", "unigram"): ["tokenizer=unigram"],
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import torch
 from safetensors.torch import load_file
 from tiny import choices, compose, shrink
 
-from seq2seq import checkpoint
+from seq2seq import checkpoint, data
 from seq2seq.config import parse
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, UserError
 from seq2seq.log import read_log
 from seq2seq.optim import AdamW, Optimizer
-from seq2seq.run import RunConfig, train
+from seq2seq.run import RunConfig, check_parts, train
 
 STEPS = 8
 
@@ -102,6 +104,11 @@ def fail() -> None:
     raise PowerCutError
 
 
+def sampled(sampling: str) -> tuple[str, str]:
+    """Overrides for a way of sampling, with the tokenizer that it is made for."""
+    return f"sampling={sampling}", f"tokenizer={'unigram' if sampling == 'unigram' else 'bpe'}"
+
+
 def same_tensors(one: Path, other: Path) -> bool:
     first, second = load_file(one), load_file(other)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
@@ -134,6 +141,59 @@ def test_a_run_that_died_goes_on_to_the_same_bits(
     torch.manual_seed(999)
     assert start("broken", *parts) == broken
     assert_ended_alike(broken, whole)
+
+
+@pytest.mark.parametrize("sampling", choices("sampling"))
+def test_a_run_that_died_between_drawn_pieces_goes_on_to_the_same_bits(
+    start: Run, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    monkeypatch.setattr(data.sampling, "PART", 3)  # so that parts end within the run
+    parts = sampled(sampling)
+    whole = start("whole", *parts)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, fail)
+        with pytest.raises(PowerCutError):
+            start("broken", *parts)
+    broken = whole.parent / "broken"
+    assert checkpoint.newest_valid(broken / "checkpoints")[0].name == "step-00000004"
+    assert_ended_alike(start("broken", *parts), whole)
+    assert not [thread.name for thread in threading.enumerate() if "sampling" in thread.name]
+
+
+@pytest.mark.parametrize("sampling", choices("sampling"))
+def test_only_text_to_train_on_is_drawn_anew(
+    start: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    seen: list[str] = []
+    real = Tokenizer.sample
+
+    def watched(self: Tokenizer, sentences: Sequence[str], strength: float, seed: int) -> list[list[int]]:
+        seen.extend(sentences)
+        return real(self, sentences, strength, seed)
+
+    monkeypatch.setattr(Tokenizer, "sample", watched)
+    parts = sampled(sampling)
+    run = start("run", *parts, "evaluate_split=test")
+    lines = {
+        split: {line for path in corpus.glob(f"{split}.*") for line in path.read_text(encoding="utf-8").splitlines()}
+        for split in ("train", "validation", "test")
+    }
+    assert set(seen) == (set() if sampling == "none" else lines["train"])
+    assert not lines["validation"] <= lines["train"]
+    assert not lines["test"] <= lines["train"]
+    plain = start("plain", *parts[1:], "sampling=none")
+    weights = [path / "checkpoints" / "last" / "model.safetensors" for path in (run, plain)]
+    assert same_tensors(*weights) == (sampling == "none")
+
+
+def test_pieces_drawn_with_strength_zero_are_no_sampling_at_all(start: Run) -> None:
+    whole = start("whole")
+    assert_ended_alike(start("zero", "sampling=bpe_dropout", "sampling.source=0", "sampling.target=0"), whole)
+
+
+def test_a_sampling_for_another_tokenizer_is_refused_before_any_data_is_read() -> None:
+    with pytest.raises(ConfigError, match="`sampling` must suit the tokenizer, which is of type 'unigram'"):
+        check_parts(parse(RunConfig, compose("tokenizer=unigram", "sampling=bpe_dropout")))
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
@@ -201,6 +261,7 @@ def test_a_run_can_be_made_longer(start: Run) -> None:
         ("model", "model.dropout=0.2"),
         ("optimizer", "optimizer.learning_rate=0.1"),
         ("decoder", "decoder=rnn"),
+        ("sampling", "sampling=bpe_dropout"),
     ],
 )
 def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str, override: str) -> None:

@@ -1,6 +1,6 @@
 """Batches under a token budget, in an order that can be resumed anywhere.
 
-The order of an epoch is a pure function of the seed and the epoch's number, so a position in the data is two
+The order of an epoch is a pure function of the seed and the epoch's number, so a position in the data is a few
 integers, and going on from it replays nothing. Batches are cut and gathered by array operations: the only Python
 loops run once a batch, never once a sentence.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +133,11 @@ def make_batch(
     )
 
 
-def round_up(length: int, multiple: int) -> int:
+@overload
+def round_up(length: int, multiple: int) -> int: ...
+@overload
+def round_up(length: Integers, multiple: int) -> Integers: ...
+def round_up(length: int | Integers, multiple: int) -> int | Integers:
     """Return the least multiple of ``multiple`` that is not less than ``length``."""
     return -(-length // multiple) * multiple
 
@@ -152,12 +157,25 @@ def cut(widths: Integers, budget: int) -> list[tuple[int, int]]:
     return runs
 
 
+def shuffled_batches(
+    source_widths: Integers, target_widths: Integers, budget: int, random: np.random.Generator
+) -> list[Integers]:
+    """Cut pairs of like widths into batches under a budget of padded tokens, and shuffle the batches.
+
+    Pairs of equal widths stay in the order they are in.
+    """
+    order = np.lexsort((source_widths, target_widths))
+    runs = cut(np.maximum(source_widths, target_widths)[order], budget)
+    return [order[start:end] for start, end in (runs[i] for i in random.permutation(len(runs)))]
+
+
 @dataclass(frozen=True)
 class Position:
-    """A place in the data: batches of ``epoch`` that are done."""
+    """A place in the data: batches that are done of ``part``, a part of ``epoch``; most epochs have only one."""
 
     epoch: int = 0
     batch: int = 0
+    part: int = 0
 
 
 class TrainingBatches:
@@ -187,8 +205,8 @@ class TrainingBatches:
     ) -> None:
         self.source, self.target, self.links = source, target, links
         self.max_tokens, self.multiple, self.seed = max_tokens, multiple, seed
-        self.source_widths = -(-(source.lengths.astype(np.int64) + 1) // multiple) * multiple
-        self.target_widths = -(-(target.lengths.astype(np.int64) + 1) // multiple) * multiple
+        self.source_widths = round_up(source.lengths + 1, multiple)
+        self.target_widths = round_up(target.lengths + 1, multiple)
         self.widths = np.maximum(self.source_widths, self.target_widths)
         self._planned: tuple[int, list[Integers]] | None = None
         longest = int(self.widths.max())
@@ -207,9 +225,8 @@ class TrainingBatches:
     def _new_plan(self, epoch: int) -> list[Integers]:
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.widths))
-        order = order[np.lexsort((self.source_widths[order], self.target_widths[order]))]
-        runs = cut(self.widths[order], self.max_tokens)
-        return [order[start:end] for start, end in (runs[i] for i in random.permutation(len(runs)))]
+        batches = shuffled_batches(self.source_widths[order], self.target_widths[order], self.max_tokens, random)
+        return [order[batch] for batch in batches]
 
     def epochs(self, position: Position) -> float:
         """Return how many passes over the corpus are done at ``position``, as a fraction."""
@@ -225,6 +242,9 @@ class TrainingBatches:
                     after = Position(position.epoch + 1, 0)
                 yield make_batch(self.source, self.target, plan[done], self.multiple, self.links), after
             position = Position(position.epoch + 1, 0)
+
+    def close(self) -> None:
+        """End what was begun ahead of need; here, nothing."""
 
 
 def batches_in_order(lengths: Sequence[int] | Integers, max_tokens: int) -> list[Integers]:
