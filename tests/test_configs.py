@@ -30,7 +30,11 @@ PRIMARY = {
 }
 
 # Data that needs to be told where it lies says so by name; no other file may need more.
-NEEDED = {("data", "files"): ["data.root=somewhere"], ("data", "prepared"): ["data.folder=somewhere"]}
+NEEDED = {
+    ("data", "files"): ["data.root=somewhere"],
+    ("data", "paths"): ["data.train=somewhere.tsv"],
+    ("data", "prepared"): ["data.folder=somewhere"],
+}
 
 
 def overrides(group: str, name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Corpora by name: the generated grammar corpus, Multi30k, and any folder of parallel text files.
+"""Corpora by name: the generated grammar corpus, Multi30k, folders and files of parallel text.
 
 A new corpus is one class derived from :class:`Corpus` and one YAML file in ``configs/data``.
 """
@@ -7,5 +7,6 @@ from seq2seq.data.corpora.base import TRAIN, VALIDATION, Corpus, resolve_split
 from seq2seq.data.corpora.files import Files
 from seq2seq.data.corpora.generated import GrammarCorpus
 from seq2seq.data.corpora.multi30k import Multi30k
+from seq2seq.data.corpora.paths import Paths
 
-__all__ = ["TRAIN", "VALIDATION", "Corpus", "Files", "GrammarCorpus", "Multi30k", "resolve_split"]
+__all__ = ["TRAIN", "VALIDATION", "Corpus", "Files", "GrammarCorpus", "Multi30k", "Paths", "resolve_split"]
