@@ -26,12 +26,12 @@ def read_parquet(path: Path, selection: Selection, tally: Tally) -> Iterator[Pai
     """
     # Imported here: it costs half a second, and a machine that trains on prepared data may not have it.
     import pyarrow
-    from pyarrow import parquet
+    import pyarrow.parquet  # as above
 
     with _seekable(path) as handle:
         row = 0
         try:
-            file = parquet.ParquetFile(handle)
+            file = pyarrow.parquet.ParquetFile(handle)
             names = [_column(path, file.schema_arrow, names) for names in selection.names]
             for batch in file.iter_batches(_BATCH, columns=names):
                 for cells in zip(*(_cells(batch, name) for name in names), strict=True):

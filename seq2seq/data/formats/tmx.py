@@ -86,6 +86,8 @@ class _Memory:
                 f"{self._path}, line {error.lineno}, column {error.offset + 1}: must be well-formed XML, but is not: "
                 f"{expat.ErrorString(error.code)}"
             ) from None
+        except (LookupError, ValueError) as error:  # an encoding that Python does not know, or not as one for XML
+            raise DataError(f"{self._path}: must declare an encoding that can be read, but {error}") from None
         self._fed += len(data)
         if self._fed - self._parser.CurrentByteIndex > LONGEST_LINE + _CHUNK:
             self._refuse(f"a tag must have at most {LONGEST_LINE:,} bytes, but has more")
