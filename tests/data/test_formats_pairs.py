@@ -355,6 +355,12 @@ def test_a_broken_parquet_file_is_refused_with_the_last_row_read(tmp_path):
             read(write(tmp_path / "corpus.parquet", content))
 
 
+def test_a_damaged_name_of_a_column_is_refused(tmp_path):
+    content = table(column=["a"], en=["b"]).replace(b"column", b"colu\xffn")
+    with pytest.raises(DataError, match=r"corpus\.parquet must be a whole Parquet file, but cannot be read: Unicode"):
+        read(write(tmp_path / "corpus.parquet", content))
+
+
 # --- TMX ---
 
 

@@ -44,9 +44,9 @@ def read_parquet(path: Path, selection: Selection, tally: Tally) -> Iterator[Pai
                         for cell, name in zip(cells, names, strict=True)
                     )
                     yield single_line(source), single_line(target)
-        except (pyarrow.ArrowException, OSError, EOFError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeError) as error:  # the last: a column's name is damaged
             after = f" after row {row}" if row else ""
-            reason = str(error).splitlines()[0].rstrip(".")
+            reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
             raise DataError(f"{path} must be a whole Parquet file, but cannot be read{after}: {reason}") from error
 
 
