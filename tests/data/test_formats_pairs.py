@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -93,6 +93,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 
 
 @pytest.mark.parametrize("suffix", PAIR_FORMATS)
+@settings(deadline=None)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4))
 def test_every_text_comes_back_as_one_line_from_every_format(tmp_path_factory, suffix, pairs):
     path = write(tmp_path_factory.mktemp("formats") / f"corpus{suffix}", as_file(suffix, pairs))
@@ -467,6 +468,7 @@ def test_what_is_no_whole_translation_memory_is_refused(tmp_path, content):
         read(write(tmp_path / "memory.tmx", content))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_gives_pairs_or_a_clear_refusal(tmp_path_factory, data):
     suffix = data.draw(st.sampled_from([*PAIR_FORMATS]))

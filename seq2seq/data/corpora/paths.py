@@ -47,7 +47,7 @@ class Paths(Corpus):
         source: language to translate from.
         target: language to translate into.
         train: files to train on.
-        validation: files to validate with.
+        validation: files to validate with; required for training.
         test: files to test with.
         columns: numbers from 1 of the source and target columns of TSV files.
         fields: names of the source and target fields of JSONL and Parquet files, with dots into what is nested;
