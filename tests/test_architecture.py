@@ -24,7 +24,7 @@ ORDER = [
     "runtime",
     "signals",
     "dropout",
-    "data.formats",
+    "data.formats*",
     "data.tokenizer",
     "data.alignment",
     "data.grammar*",
@@ -73,7 +73,7 @@ ORDER = [
 ]
 
 # Rows whose modules may import each other, though never in a circle; in all others they are alternatives.
-FAMILIES = {"data.grammar*", "data.corpora*", "evaluation.*"}
+FAMILIES = {"data.formats*", "data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
 SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation"}

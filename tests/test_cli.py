@@ -135,6 +135,13 @@ WRONG: list[tuple[str, str]] = [
     ("data.source=xx", r"`data.source` must be one of de, en, but is 'xx' instead"),
     ("data.source=de", r"`data.target` must differ from the source language, but both are 'de'"),
     ("data=files", r"`data.root` must name a folder.* give data.root=FOLDER"),
+    ("data=paths", r"`data.train` must name files, but is null instead; give data.train=FILE"),
+    ("data=paths data.train=a.tsv data.columns=[0,1]", r"`data.columns\[0\]` must be at least 1, but is 0 instead"),
+    (
+        "data=paths data.train=a.tsv data.errors=ignore",
+        r"`data.errors` must be one of replace, strict, but is 'ignore'",
+    ),
+    ("data=paths data.train=[a,b,c]", r"`data.train` must have 2 values, but is \['a', 'b', 'c'\] instead"),
     ("data=prepared", r"`data.folder` must name a prepared folder.* give data.folder=FOLDER"),
     ("data=multi30k data.target=it", r"`data.target` must be one of cs, de, en, fr, but is 'it' instead"),
     # code

@@ -35,6 +35,7 @@ NEEDED = {
     ("data", "files"): ["data.root=somewhere"],
     ("data", "prepared"): ["data.folder=somewhere"],
     ("data", "iwslt14"): ["data.archive=somewhere"],
+    ("data", "paths"): ["data.train=somewhere.tsv"],
     ("sampling", "unigram"): ["tokenizer=unigram"],
 }
 

@@ -2,12 +2,16 @@
 
 import gzip
 import lzma
+import os
+import random
+import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from seq2seq.data.formats import read_lines, read_pairs
+from seq2seq.data.formats import LONGEST_LINE, Tally, read_lines, read_pairs
 from seq2seq.errors import DataError
 
 
@@ -93,3 +97,69 @@ def test_files_of_different_length_are_refused_with_both_counts(tmp_path, source
 def test_a_very_long_line_is_one_line(tmp_path):
     [line] = read_lines(write(tmp_path / "t", b"x" * 1_000_000))
     assert len(line) == 1_000_000
+
+
+def test_a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory(tmp_path):
+    path = write(tmp_path / "t.en", b"fine\n" + b"x" * 5000)
+    os.truncate(path, 100_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"t\.en, line 2: must have at most 16,777,216 bytes, but has more"):
+            list(read_lines(path))
+        assert tracemalloc.get_traced_memory()[1] < 4 * LONGEST_LINE
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_line_of_the_greatest_length_is_read_and_one_byte_more_is_not(tmp_path):
+    longest = b"x" * (LONGEST_LINE - 1) + b"\n"
+    assert len(list(read_lines(write(tmp_path / "t", longest + longest)))) == 2
+    with pytest.raises(DataError, match="line 2"):
+        list(read_lines(write(tmp_path / "t", longest + b"x" + longest)))
+
+
+def test_invalid_utf8_is_replaced_where_asked_for_and_its_lines_are_counted(tmp_path):
+    path, tally = write(tmp_path / "t", b"a\xffb\xff\nfine\n\xc0\xaf\n"), Tally()
+    assert list(read_lines(path, errors="replace", tally=tally)) == ["a\ufffdb\ufffd", "fine", "\ufffd\ufffd"]
+    assert tally == Tally(replaced=2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_cut_zstandard_file_is_refused_wherever_it_was_cut(tmp_path, share):
+    packed = zstandard.ZstdCompressor().compress(b"".join(b"%d\n" % (i * i) for i in range(50_000)))
+    path = write(tmp_path / "t.en.zst", packed + packed[: 1 + int(share * (len(packed) - 1))])
+    with pytest.raises(DataError, match=r"t\.en\.zst cannot be read to its end: it ends before its last frame does"):
+        list(read_lines(path))
+    assert len(list(read_lines(write(path, packed + packed)))) == 100_000
+
+
+def sentences(count: int, seed: int) -> tuple[list[str], list[str]]:
+    """Lines whose lengths vary, and lines about a third longer, as translations are."""
+    draw = random.Random(seed)
+    lengths = [draw.randint(5, 150) for _ in range(count)]
+    return ["x" * n for n in lengths], ["y" * round(n * draw.uniform(1.1, 1.6)) for n in lengths]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("missing", [1, 3])
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_place_of_a_missing_line_is_found_by_the_lengths(tmp_path, seed, missing, side):
+    sides = sentences(2000, seed)
+    place = random.Random(seed).randint(20, 1900)
+    del sides[side][place : place + missing]
+    paths = [write(tmp_path / f"a.{i}", "\n".join(lines).encode()) for i, lines in enumerate(sides)]
+    with pytest.raises(DataError, match="by their lengths, they stop matching near line") as caught:
+        list(read_pairs(*paths))
+    found = int(re.search(r"near line (\d+)", str(caught.value))[1])
+    assert abs(found - (place + 1)) <= 5
+    assert str(caught.value).endswith(f"look there for a line too many in {paths[1 - side]}")
+
+
+def test_a_file_that_ends_too_early_is_named(tmp_path):
+    source, target = sentences(500, 1)
+    paths = [
+        write(tmp_path / "a.en", "\n".join(source).encode()),
+        write(tmp_path / "a.de", "\n".join(target[:90]).encode()),
+    ]
+    with pytest.raises(DataError, match=r"500 and 90 lines; .* match up to the end of \S+a\.de, so look for what"):
+        list(read_pairs(*paths))

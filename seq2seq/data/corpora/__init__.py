@@ -1,4 +1,4 @@
-"""Corpora by name: the generated grammar corpus, Multi30k, WMT, IWSLT and OPUS, and any folder of parallel text.
+"""Corpora by name: the generated grammar corpus, Multi30k, WMT, IWSLT and OPUS, and your own files.
 
 A new corpus is one class derived from :class:`Corpus` and one YAML file in ``configs/data``.
 """
@@ -9,6 +9,7 @@ from seq2seq.data.corpora.generated import GrammarCorpus
 from seq2seq.data.corpora.hub_corpus import HubCorpus
 from seq2seq.data.corpora.iwslt14 import Iwslt14
 from seq2seq.data.corpora.multi30k import Multi30k
+from seq2seq.data.corpora.paths import Paths
 
 __all__ = [
     "TRAIN",
@@ -19,5 +20,6 @@ __all__ = [
     "HubCorpus",
     "Iwslt14",
     "Multi30k",
+    "Paths",
     "resolve_split",
 ]

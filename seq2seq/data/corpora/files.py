@@ -106,14 +106,15 @@ class ParallelFolder:
     def fingerprint(self) -> dict[str, Any]:
         """Return the SHA-256 of each file, by split and name."""
         files = {split: (*paths, *(self._links(split) or ())[:1]) for split, paths in self._pairs.items()}
-        return {split: {path.name: _sha256(path) for path in paths} for split, paths in files.items()}
+        return {split: {path.name: sha256(path) for path in paths} for split, paths in files.items()}
 
 
 def _refuse_both(one: Path, other: Path) -> NoReturn:
     raise DataError(f"{one} and {other} must not both exist, because they name the same split")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
