@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any
 
 from seq2seq.cli import command, read
-from seq2seq.comparison import CompareAttentionConfig, compare
+from seq2seq.comparison import compare
+from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.run import RunConfig
 
 

@@ -5,28 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
-from hydra._internal.utils import get_args_parser as hydra_arguments
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
+from seq2seq.composed import Composed, Groups, own_choices, plain
 from seq2seq.config import parse
-from seq2seq.errors import ConfigError, UserError, listing, printable, suggest
+from seq2seq.errors import ConfigError, UserError, printable
+from seq2seq.mistakes import HYDRA_ERRORS, explain
+from seq2seq.spelling import CONFIGS
+from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
-
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-
-# What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
-HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 USER_MISTAKE = 2
 """Exit status for anything the user can mend."""
@@ -53,8 +46,15 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             nonlocal composed
             try:
                 values = plain(config)
-                parsed = parse(schema, values)
+                parsed = understood(name, schema, values, sys.argv[1:])
                 composed = True
+                for words in unheeded(
+                    HydraConfig.get().overrides.task,
+                    Composed(values, own_choices(HydraConfig.get().runtime.choices)),
+                    Groups.of(sys.argv[1:]),
+                    getattr(parsed, "unused", ()),
+                ):
+                    print(f"warning: {printable(words)}", file=sys.stderr)
                 function(parsed, values)
             except UserError as error:
                 fail(error)
@@ -92,14 +92,19 @@ def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
             values = plain(hydra.compose(name, list(overrides)))
     except HYDRA_ERRORS as error:
         raise explain(error, name, schema, overrides) from None
-    return parse(schema, values), values
+    return understood(name, schema, values, overrides), values
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain values, every interpolation resolved."""
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
+def understood(name: str, schema: type[T], values: Mapping[str, Any], arguments: Sequence[str]) -> T:
+    """Return composed values as a typed configuration.
+
+    Raises:
+        ConfigError: holds every mistake in the arguments they come from.
+    """
+    try:
+        return parse(schema, values)
+    except ConfigError as error:
+        raise explain(error, name, schema, arguments) from None
 
 
 def fail(error: Exception) -> None:
@@ -108,100 +113,3 @@ def fail(error: Exception) -> None:
     for line in lines:
         print(f"error: {printable(line)}", file=sys.stderr)
     sys.exit(USER_MISTAKE)
-
-
-def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[str]) -> ConfigError:
-    """Find every override that Hydra refuses, and say of each what would do.
-
-    Hydra stops at its first error, so the overrides are tried again one after the other, groups first.
-    """
-    parser = hydra_arguments().parse_args(list(arguments))
-    mistakes: list[str] = []
-    overrides: list[Override] = []
-    for text in parser.overrides:
-        try:
-            overrides += OverridesParser.create().parse_overrides([text])
-        except HydraException:
-            mistakes.append(
-                f"the override {text!r} must be KEY=VALUE; quote values with spaces or signs: 'key=\"a b\"'"
-            )
-    folders = [CONFIGS] + ([Path(parser.config_dir).resolve()] if parser.config_dir else [])
-    compose = partial(hydra.compose, name)
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        good = [f"hydra.searchpath=[{','.join(map(str, folders[1:]))}]"]
-        options = group_options(folders)
-        for override in sorted(
-            each_value(overrides, parser.multirun), key=lambda one: one.key_or_group not in options
-        ):
-            text = str(override.input_line)
-            if override.is_sweep_override() and not parser.multirun:
-                mistakes.append(f"`{text}` must have one value; put -m before the overrides to run several in turn")
-                continue
-            try:
-                compose([*good, text])
-                good.append(text)
-            except HYDRA_ERRORS as reason:
-                known = key_paths(plain(compose(good)))
-                mistakes.append(explain_override(override, reason, known, options))
-        try:
-            parse(schema, plain(compose(good)))
-        except ConfigError as further:
-            mistakes += further.mistakes
-    return ConfigError(list(dict.fromkeys(mistakes)) or [first_line(error)])
-
-
-def each_value(overrides: Sequence[Override], multirun: bool) -> list[Override]:
-    """Return the overrides, in a multirun with each value of a sweep as an override of its own."""
-    if not multirun:
-        return list(overrides)
-    texts = []
-    for override in overrides:
-        if override.is_sweep_override():
-            texts += [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-        else:
-            texts.append(str(override.input_line))
-    return OverridesParser.create().parse_overrides(texts)
-
-
-def group_options(folders: Sequence[Path]) -> dict[str, set[str]]:
-    """Return the names to choose from in each group of these configuration folders."""
-    options: dict[str, set[str]] = {}
-    for folder in folders:
-        for path in folder.rglob("*.yaml"):
-            options.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
-    options["self_attention"] = options["attention@self_attention"] = options["attention"]
-    return options
-
-
-def explain_override(
-    override: Override, reason: Exception, settings: Sequence[str], options: Mapping[str, set[str]]
-) -> str:
-    """Say in one line what is wrong with one override."""
-    key = override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
-    if key in options:
-        value, names = str(override.value()), options[key]
-        return f"`{key}` must be one of {listing(names)}, but is {value!r} instead{suggest(value, names)}"
-    known = [*settings, *options]
-    if key not in known:
-        parent, _, name = key.rpartition(".")
-        beside = [path.rpartition(".")[2] for path in known if path.rpartition(".")[0] == parent]
-        there = f"; {parent} has {listing(beside)}" if parent and beside else suggest(key, known)
-        near = suggest(name, beside) or there
-        return f"`{key}` must be a known setting, but there is none of that name{near}"
-    return f"`{key}`: {first_line(reason)}"
-
-
-def key_paths(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted path of every key."""
-    paths = []
-    for key, value in values.items():
-        paths.append(prefix + key)
-        if isinstance(value, Mapping):
-            paths += key_paths(value, f"{prefix}{key}.")
-    return paths
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

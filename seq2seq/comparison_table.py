@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 import platform
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import sacrebleu
 import torch
 
 import seq2seq
-from seq2seq.attention.core import Attention
-from seq2seq.config import Values
-from seq2seq.data.store import PreparedData
-from seq2seq.errors import DataError, UserError
-from seq2seq.log import duration, read_log
-from seq2seq.run import RunConfig
-from seq2seq.training import TrainerConfig
+from seq2seq.comparison_runs import SCORES, Result, Run, refuse_mixtures
+from seq2seq.errors import UserError
+from seq2seq.runfolder import write_whole
 
 COLUMNS = {
     "bleu": "BLEU",
@@ -34,69 +27,15 @@ COLUMNS = {
     "tokens_per_second": "tokens/s",
     "seconds": "seconds",
     "updates": "updates",
+    "entropy": "attention entropy",
+    "alignment_error": "alignment error, %",
 }
 """The measured columns of the table with their headings."""
 
-SCORES = ("bleu", "bleu_lowercase", "chrf")
-"""Columns whose spread over the seeds matters."""
+MEASURED_SOMETIMES = ("entropy", "alignment_error")
+"""Columns that are left out where no run has them."""
 
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One training run: its place in the table, its command line, and what that means."""
-
-    experiment: str
-    attention: str
-    seed: int
-    folder: Path
-    overrides: Sequence[str]
-    config: RunConfig
-    values: Values
-
-    def scores(self, data: PreparedData) -> Path:
-        """Return where the scores are when the run is finished.
-
-        Raises:
-            DataError: the corpus lacks the split to evaluate.
-        """
-        return self.folder / "evaluation" / data.resolve(str(self.config.evaluate_split)) / "scores.json"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one finished run has reached.
-
-    Attributes:
-        experiment: its model.
-        attention: its attention.
-        seed: its seed.
-        folder: its run folder.
-        bleu: cased BLEU on detokenised text.
-        bleu_lowercase: lower-cased BLEU, without smoothing.
-        chrf: chrF2.
-        parameters: trainable numbers.
-        tokens_per_second: target tokens in training, the median of all measurements; None without any.
-        seconds: time spent training, validations included; None without a log.
-        updates: updates done; None without a log.
-        model: the model in words.
-        budget: how long it was to train, in words.
-        test: what was translated and how it was scored; must be alike wherever scores stand side by side.
-    """
-
-    experiment: str
-    attention: str
-    seed: int
-    folder: str
-    bleu: float
-    bleu_lowercase: float
-    chrf: float
-    parameters: int
-    tokens_per_second: float | None
-    seconds: float | None
-    updates: int | None
-    model: str
-    budget: str
-    test: Mapping[str, Any]
+TABLE = "table.json"
 
 
 @dataclass(frozen=True)
@@ -123,77 +62,6 @@ class Cell:
     spreads: Mapping[str, Spread]
 
 
-def measure(run: Run, data: PreparedData) -> Result | None:
-    """Read what a run has reached from its folder; None where it is not finished."""
-    path = run.scores(data)
-    if not path.is_file():
-        return None
-    scores = json.loads(path.read_text(encoding="utf-8"))
-    log = read_log(run.folder)
-    speeds = [row["tokens_per_second"] for row in log if "tokens_per_second" in row]
-    parameters, model = describe_model(run, data)
-    return Result(
-        experiment=run.experiment,
-        attention=run.attention,
-        seed=run.seed,
-        folder=str(run.folder),
-        **{key: scores[key]["score"] for key in SCORES},
-        parameters=parameters,
-        tokens_per_second=statistics.median(speeds) if speeds else None,
-        seconds=log[-1]["seconds"] if log else None,
-        updates=log[-1]["step"] if log else None,
-        model=model,
-        budget=describe_budget(run.config.trainer),
-        test={
-            "corpus": data.manifest["corpus"]["name"],
-            **{key: scores[key] for key in ("split", "source_language", "target_language", "sentences")},
-            "references": hashlib.sha256(path.with_name("references.txt").read_bytes()).hexdigest(),
-            "signatures": {key: scores[key]["signature"] for key in SCORES},
-        },
-    )
-
-
-def describe_model(run: Run, data: PreparedData) -> tuple[int, str]:
-    """Return the number of parameters of a run's model, and the model in words."""
-    config = run.config
-    with torch.device("meta"):  # without memory
-        model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size)
-    places = sum(isinstance(module, Attention) for module in model.modules())
-    heads, project = (config.attention.settings[key] for key in ("num_heads", "project"))
-    return model.num_parameters, (
-        f"{config.encoder.target.__name__} and {config.decoder.target.__name__} of width {config.model.dim}, "
-        f"the score in {places} {'attention' if places == 1 else 'attentions'} "
-        f"of {heads} {'head' if heads == 1 else 'heads'} {'with' if project else 'without'} learned maps"
-    )
-
-
-def describe_budget(trainer: TrainerConfig) -> str:
-    """Say how long a run trains."""
-    limits = {
-        "updates": trainer.max_steps and f"{trainer.max_steps:,}",
-        "minutes": trainer.max_time and duration(trainer.max_time),
-        "passes over the corpus": trainer.epochs and f"{trainer.epochs:,}",
-    }
-    parts = [f"{limit} {unit}" for unit, limit in limits.items() if limit]
-    return f"{' or '.join(parts)}, {trainer.max_tokens * trainer.accumulate:,} padded tokens an update"
-
-
-def refuse_mixtures(results: Sequence[Result]) -> None:
-    """Refuse scores that must not stand side by side.
-
-    Raises:
-        DataError: they come from different test sets, or were scored differently.
-    """
-    for result in results[1:]:
-        for key, value in result.test.items():
-            if value != results[0].test[key]:
-                raise DataError(
-                    f"`output` must hold scores of one test set, scored alike: `{key}` must be "
-                    f"{results[0].test[key]!r}, as in {results[0].folder}, but is {value!r} in {result.folder} "
-                    "instead; give another output, or remove `evaluation` from one of them to have it scored again"
-                )
-
-
 def cells(runs: Sequence[Run], results: Sequence[Result]) -> list[Cell]:
     """Gather the seeds of each attention in each experiment, in the order of the runs."""
     found = []
@@ -202,7 +70,8 @@ def cells(runs: Sequence[Run], results: Sequence[Result]) -> list[Cell]:
         columns = {key: [getattr(result, key) for result in same] for key in COLUMNS}
         spreads = {key: Spread.of(values) for key, values in columns.items() if values and None not in values}
         found.append(Cell(experiment, attention, len(same), wanted, spreads))
-    return found
+    experiments = list(dict.fromkeys(run.experiment for run in runs))
+    return sorted(found, key=lambda cell: experiments.index(cell.experiment))
 
 
 def write_table(runs: Sequence[Run], results: Sequence[Result], overrides: Sequence[str], folder: Path) -> Path:
@@ -233,10 +102,8 @@ def write_table(runs: Sequence[Run], results: Sequence[Result], overrides: Seque
     }
     text = json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        for name, content in {"table.json": text, "table.md": markdown(runs, results, overrides)}.items():
-            unfinished = folder / f".{name}.unfinished"
-            unfinished.write_text(content, encoding="utf-8")
-            os.replace(unfinished, folder / name)
+        write_whole(folder / TABLE, text)
+        write_whole(folder / "table.md", markdown(runs, results, overrides))
     except OSError as error:
         raise UserError(f"the table cannot be written to {folder}: {error.strerror}") from error
     return folder / "table.md"
@@ -245,23 +112,44 @@ def write_table(runs: Sequence[Run], results: Sequence[Result], overrides: Seque
 def markdown(runs: Sequence[Run], results: Sequence[Result], overrides: Sequence[str]) -> str:
     """Return the page: a table for each experiment, and below what was compared and how."""
     lines = ["# Attention scores compared", ""]
-    head = ["attention", "seeds", *COLUMNS.values()]
+    columns = [
+        key
+        for key in COLUMNS
+        if key not in MEASURED_SOMETIMES or any(getattr(result, key) is not None for result in results)
+    ]
+    head = ["attention", "seeds", *(COLUMNS[key] for key in columns)]
     for experiment, group in itertools.groupby(cells(runs, results), key=lambda cell: cell.experiment):
         lines += [f"## {experiment}", "", "| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
         for cell in group:
             seeds = f"{cell.seeds}" if cell.seeds == cell.wanted else f"{cell.seeds} of {cell.wanted}"
-            row = [cell.attention, seeds, *(in_words(cell.spreads.get(key), key in SCORES) for key in COLUMNS)]
+            row = [
+                cell.attention.replace("|", "\\|"),
+                seeds,
+                *(in_words(cell.spreads.get(key), key) for key in columns),
+            ]
             lines.append("| " + " | ".join(row) + " |")
-        for facts in dict.fromkeys((one.model, one.budget) for one in results if one.experiment == experiment):
-            lines += ["", f"{facts[0]}; {facts[1]}."]
+        facts: dict[str, list[str]] = {}
+        for one in results:
+            if one.experiment == experiment:
+                facts.setdefault(f"{one.model}; {one.budget}.", []).append(one.attention)
+        for words, attentions in facts.items():
+            whose = ", ".join(f"`{name}`" for name in dict.fromkeys(attentions)) + ": " if len(facts) > 1 else ""
+            lines += ["", whose + words]
         lines.append("")
     seeds = ", ".join(map(str, dict.fromkeys(run.seed for run in runs)))
     lines += [
         f"Seeds: {seeds}. Scores are means over them, ± the sample standard deviation. Runs of one table differ in "
-        "the attention and the seed, in nothing else. Tokens per second are target tokens in training, the median of "
-        "each run; seconds are those of training with its validations. Both depend on the machine and its "
+        "the seed and in what their row says, in nothing else. Tokens per second are target tokens in training, the "
+        "median of each run; seconds are those of training with its validations. Both depend on the machine and its "
         "other work.",
     ]
+    if "entropy" in columns:
+        lines.append(
+            "Attention entropy is that of the attention to the source, in nats, the mean of all heads of all layers; "
+            "0 looks at one piece only."
+        )
+    if "alignment_error" in columns:
+        lines.append("The alignment error rate is that of the layer with the lowest.")
     lines += ["`2 of 3` seeds means that the others are not in yet."] if len(results) < len(runs) else []
     lines += ["", "Settings of every run: " + ", ".join(f"`{one}`" for one in overrides)] if overrides else []
     for test in [result.test for result in results[:1]]:
@@ -271,10 +159,10 @@ def markdown(runs: Sequence[Run], results: Sequence[Result], overrides: Sequence
     return "\n".join(lines) + "\n"
 
 
-def in_words(spread: Spread | None, is_score: bool) -> str:
-    """Return the text of a cell: a score with its deviation, anything else as a whole number."""
+def in_words(spread: Spread | None, column: str) -> str:
+    """Return the text of a cell: a score with its deviation, anything else as a number."""
     if spread is None:
         return "–"
-    if not is_score:
-        return f"{spread.mean:,.0f}"
-    return f"{spread.mean:.1f}" + ("" if spread.deviation is None else f" ± {spread.deviation:.1f}")
+    digits = {"entropy": 2}.get(column, 1 if column in (*SCORES, "alignment_error") else 0)
+    deviation = spread.deviation if column in (*SCORES, *MEASURED_SOMETIMES) else None
+    return f"{spread.mean:,.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")

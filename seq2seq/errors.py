@@ -30,6 +30,10 @@ class CheckpointError(UserError):
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+# What turns a word into its opposite: the two look alike, and mean least the same.
+_OPPOSITE = re.compile(r"(?<![a-z])(un|non_?|no_)")
+
+
 def printable(text: str) -> str:
     """Spell out characters that would command a terminal or hide text: corpora and strangers may hold them."""
     return _HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
@@ -38,8 +42,33 @@ def printable(text: str) -> str:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, or ``""`` if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
-    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""
+    near = [candidate for candidate in by_lower if _is_near(name.lower(), candidate)]
+    if not near:
+        return ""
+    best = max(near, key=lambda candidate: _likeness(name.lower(), candidate))
+    return f"; did you mean '{by_lower[best]}'?"
+
+
+def _is_near(name: str, candidate: str) -> bool:
+    """Whether a name may be a slip for another: word by word, or the other with more behind it."""
+    if name == _OPPOSITE.sub("", candidate) != candidate:
+        return False
+    words, others = (re.split(r"[^a-z0-9]+", text) for text in (name, candidate))
+    if len(words) != len(others):
+        return name.startswith(f"{candidate}_") or _likeness(name, candidate) >= 0.8
+    return all(
+        _likeness(word, other) >= 0.7 or (len(word) > 2 and sorted(word) == sorted(other))
+        for word, other in zip(words, others, strict=True)
+    )
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names as ``a, b or c``, in their order."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def listing(names: Iterable[str]) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from seq2seq.data.prepare import prepare
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.decoders.rnn import RNNDecoder
+from seq2seq.encoders.bilstm import BiLSTMEncoder
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.inference import report_on
@@ -30,7 +31,7 @@ from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
-from seq2seq.runfolder import find_previous, make_run_folder, only_writer
+from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write_settings
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
@@ -75,6 +76,12 @@ class RunConfig(Architecture):
     scheduler: Component[Schedule]
     trainer: TrainerConfig
     search: SearchConfig
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Sections that these parts have no use for."""
+        recurrent = self.encoder.target is BiLSTMEncoder and self.decoder.target is RNNDecoder
+        return ("self_attention",) if recurrent else ()
 
     def __post_init__(self) -> None:
         if self.model.tie_embeddings == "all" and not self.tokenizer.joint:
@@ -191,7 +198,7 @@ def make_trainer(
     previous = find_previous(run, values, data.manifest["key"])
     if previous is None:
         precision = choose_precision(config.trainer.precision, device)
-        (run / "config.json").write_text(json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+        write_settings(run, values)
     else:
         precision = getattr(torch, previous.config["precision"])
     seed_everything(config.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import socket
@@ -16,8 +17,12 @@ from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.errors import ConfigError
 from seq2seq.log import warn
+from seq2seq.spelling import differences
 
 LOCK = ".lock"
+
+SETTINGS = "config.json"
+"""Every setting of a run, in its folder."""
 
 FREE = ("name", "run_dir", "prepared_dir", "evaluate_split", "search", "data", "cleaning", "tokenizer", "trainer")
 """Sections that may differ when a run goes on. What the data is made of is compared by its content key instead."""
@@ -75,6 +80,18 @@ def only_writer(folder: Path, *, setting: str = "run_dir") -> Iterator[None]:
         yield
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is whole or as it was before, however the process ends."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def write_settings(run: Path, values: Values) -> None:
+    """Keep the settings of a run in its folder."""
+    write_whole(run / SETTINGS, json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+
+
 def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapshot | None:
     """Return what a run folder goes on from, or None where it is new.
 
@@ -99,14 +116,9 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
             "give a new run_dir to start afresh"
         )
     before, now = decisive(previous.config["settings"]), decisive(values)
-    mistakes = [
-        f"`{key}` must be {before[key]!r}, as it was when {run} began, but is {now[key]!r} instead; "
-        "give a new run_dir to start afresh"
-        for key in sorted(before.keys() & now.keys())
-        if before[key] != now[key]
-    ]
+    mistakes = differences(before, now, before.keys() & now.keys(), str(run))
     if mistakes:
-        raise ConfigError(mistakes)
+        raise ConfigError([f"{mistake}; give a new run_dir to start afresh" for mistake in mistakes])
     return previous
 
 

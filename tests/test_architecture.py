@@ -21,6 +21,7 @@ LONGEST_FILE = 320
 ORDER = [
     "errors",
     "config",
+    "spelling",
     "runtime",
     "signals",
     "dropout",
@@ -63,12 +64,17 @@ ORDER = [
     "runfolder",
     "inference",
     "run",
+    "comparison_runs",
     "comparison_table",
+    "comparison_plan",
     "comparison",
     "benchmark.timing",
     "benchmark.table",
     "benchmark.*",
     "benchmark.command",
+    "composed",
+    "mistakes",
+    "unheeded",
     "cli",
 ]
 
@@ -207,7 +213,12 @@ def test_nothing_needs_the_drawing_library_to_be_imported(module: str) -> None:
 
 
 def test_configurations_are_read_without_hydra() -> None:
-    assert {module for module in MODULES if {"hydra", "omegaconf"} & reached(module)} == {"cli"}
+    assert {module for module in MODULES if {"hydra", "omegaconf"} & reached(module)} == {
+        "composed",
+        "mistakes",
+        "unheeded",
+        "cli",
+    }
 
 
 @pytest.mark.slow

@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
@@ -17,8 +20,14 @@ from tiny import compose
 
 from seq2seq import cli, inference, run
 from seq2seq.cli import command
+from seq2seq.comparison import compare
+from seq2seq.comparison_plan import CompareAttentionConfig
+from seq2seq.composed import Composed, Groups
+from seq2seq.config import parse
+from seq2seq.errors import suggest
 from seq2seq.inference import EvaluateConfig, TranslateConfig
 from seq2seq.run import RunConfig
+from seq2seq.unheeded import unheeded
 
 ROOT = cli.CONFIGS.parent
 
@@ -34,10 +43,15 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         raise AssertionError("the mistake must be found before any data is read")
 
     monkeypatch.setattr(run, "prepare", no_data)
-    commands = {
+
+    def compare_runs(config: CompareAttentionConfig, _: object) -> None:
+        compare(config, partial(cli.read, "train", RunConfig))
+
+    commands: dict[str, Any] = {
         "train": (RunConfig, run.train),
         "evaluate": (EvaluateConfig, inference.evaluate),
         "translate": (TranslateConfig, inference.translate),
+        "compare_attention": (CompareAttentionConfig, compare_runs),
     }
 
     def mistakes(*arguments: str, script: str = "train") -> list[str]:
@@ -160,6 +174,150 @@ def test_a_mistake_is_explained_in_one_line(refuse: Mistakes, arguments: str, wo
     lines = refuse(*([arguments] if "{" in arguments else arguments.split()))
     assert len(lines) == 1, lines
     assert re.search(words, lines[0]), lines[0]
+
+
+NORMALIZERS = "entmax, softmax, sparsemax"
+
+GROUPS: list[tuple[str, str]] = [
+    # a group written as a setting
+    ("attention.normalizer=sparsemax", "; write `attention/normalizer=sparsemax`"),
+    ("attention.window=sliding", "; write `attention/window=sliding`"),
+    ("self_attention=dot", "; write `attention@self_attention=dot`"),
+    ("self_attention.normalizer=sparsemax", "; write `attention/normalizer@self_attention.normalizer=sparsemax`"),
+    ("self_attention.window=sliding", "; write `attention/window@self_attention.window=sliding`"),
+    (
+        "attention.normalizer=null",
+        f"; write `attention/normalizer=NAME`, where NAME must be one of {NORMALIZERS}, but is null instead",
+    ),
+    ("attention.normalizer=sparsmax", "but is 'sparsmax' instead; did you mean 'sparsemax'?"),
+    ("attention.score=dot", "; choose the score with `attention=dot`"),
+    ("attention/score=dot", "; choose the score with `attention=dot`"),
+    ("self_attention.score=dot", "; choose the score with `attention@self_attention=dot`"),
+    ("encoder.attention=dot", "; write `attention=dot` or `attention@self_attention=dot`"),
+    # a group written in another wrong way
+    (
+        "attention/normalizer@self_attention=sparsemax",
+        "; write `attention/normalizer@self_attention.normalizer=sparsemax`",
+    ),
+    ("attention/window@self_attention=sliding", "; write `attention/window@self_attention.window=sliding`"),
+    ("self_attention/window=sliding", "; write `attention/window@self_attention.window=sliding`"),
+    ("self_attention/normalizer=entmax", "; write `attention/normalizer@self_attention.normalizer=entmax`"),
+    ("attention/normalizer@attention.normalizer=sparsemax", "; write `attention/normalizer=sparsemax`"),
+    (
+        "attention/normalizer@self_attention/normalizer=sparsemax",
+        "; write `attention/normalizer@self_attention.normalizer=sparsemax`",
+    ),
+    ("window=sliding", "; write `attention/window=sliding` or `attention/window@self_attention.window=sliding`"),
+    (
+        "normalizer=sparsemax",
+        "; write `attention/normalizer=sparsemax` or `attention/normalizer@self_attention.normalizer=sparsemax`",
+    ),
+    ("score=dot", "; choose the score with `attention=dot` or `attention@self_attention=dot`"),
+    # a setting of another choice
+    (
+        "attention.window.width=11",
+        "`attention/window=global` has no settings; choose `attention/window=local_m`, `attention/window=local_p` "
+        "or `attention/window=sliding`",
+    ),
+    (
+        "attention.normalizer.alpha=1.5",
+        "`attention/normalizer=softmax` has no settings; choose `attention/normalizer=entmax` "
+        "or `attention/normalizer=sparsemax`",
+    ),
+    ("attention.score.temperature=2", "none of that name; only `attention=cosine` has it"),
+    ("decoder.attend=before", "; only `decoder=rnn` has it"),
+    # names from papers, and names that are not near
+    ("attention=bahdanau", "; did you mean 'additive' or 'additive_normed'?"),
+    ("attention=concat", "; did you mean 'additive'?"),
+    ("attention=luong", "; did you mean 'dot' or 'general'?"),
+    ("attention=euclidean_squared", "; did you mean 'euclidean'?"),
+    ("attention=relative", "but is 'relative' instead"),
+    ("attention=null", "scaled_dot, but is null instead"),
+]
+
+
+@pytest.mark.parametrize(("argument", "end"), GROUPS, ids=[argument for argument, _ in GROUPS])
+def test_a_choice_that_is_wrongly_written_is_told_how_it_is_written(
+    refuse: Mistakes, argument: str, end: str
+) -> None:
+    [line] = refuse(argument)
+    assert line.endswith(end), line
+
+
+OF_RUNS: list[tuple[str, str, str]] = [
+    ("evaluate", "attention=dot", "the checkpoint decides `attention`; it cannot be changed here"),
+    ("evaluate", "objective=cross_entropy", "the checkpoint decides `objective`; it cannot be changed here"),
+    ("translate", "model=tiny", "the checkpoint decides `model`; it cannot be changed here"),
+    ("translate", "encoder.num_layers=2", "the checkpoint decides `encoder.num_layers`; it cannot be changed here"),
+    ("evaluate", "self_attention=dot", "the checkpoint decides `self_attention`; it cannot be changed here"),
+    ("evaluate", "trainer.device=cpu", "it cannot be changed here; did you mean 'device'?"),
+    ("compare_attention", "attention=dot", "give `attentions=[dot]`"),
+    ("compare_attention", "self_attention=dot", "give `attentions=[dot]`"),
+    ("compare_attention", "seed=3", "give `seeds=[3]`"),
+    ("compare_attention", "attention/normalizer=sparsemax", "'attentions=[\"dot attention/normalizer=sparsemax\"]'"),
+    (
+        "compare_attention",
+        "trainer.max_steps=40",
+        "put settings of the runs into overrides: 'overrides=[\"trainer.max_steps=40\"]'",
+    ),
+    (
+        "compare_attention",
+        "overrides=trainer.max_steps=5",
+        "`overrides` must be a list, but is trainer.max_steps=5 instead; write 'overrides=[\"trainer.max_steps=5\"]'",
+    ),
+    ("compare_attention", "attentions=dot,general", "write 'attentions=[dot,general]'"),
+    ("compare_attention", "attentions=dot", "write 'attentions=[dot]'"),
+]
+
+
+@pytest.mark.parametrize(("script", "argument", "words"), OF_RUNS, ids=[" ".join(row[:2]) for row in OF_RUNS])
+def test_a_setting_of_training_is_sent_where_it_belongs(
+    refuse: Mistakes, script: str, argument: str, words: str
+) -> None:
+    lines = refuse(*([] if script == "compare_attention" else ["checkpoint=x"]), argument, script=script)
+    assert len(lines) == 1
+    assert words in lines[0], lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["encoder=bilstm", "decoder=rnn", "self_attention.dropout=0.1"], ["`self_attention.dropout` has no effect"]),
+        (["decoder=rnn", "self_attention.dropout=0.1"], []),
+        (
+            ["model=tiny", "experiment=compare_bilstm"],
+            [
+                "`model.dim` is 256, as `experiment=compare_bilstm` has it, not 64 as in `model=tiny`; give model.dim=64"
+            ],
+        ),
+        (["model=tiny", "experiment=compare_bilstm", "model.dim=64", "model.dropout=0"], []),
+        (["model=tiny"], []),
+    ],
+)
+def test_what_changes_nothing_is_said(arguments: list[str], words: list[str]) -> None:
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(cli.CONFIGS), version_base="1.3"):
+        now = Composed.of("train", arguments)
+    found = unheeded(arguments, now, Groups.of([]), parse(RunConfig, now.values).unused)
+    assert all(any(line.startswith(start) for line in found) for start in words)
+    assert bool(found) == bool(words), found
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "nearest"),
+    [
+        ("dott", ["dot", "additive"], "dot"),
+        ("dmi", ["dim", "dropout"], "dim"),
+        ("maxsteps", ["max_steps", "max_time"], "max_steps"),
+        ("modle.dim", ["model.dim", "model"], "model.dim"),
+        ("euclidean_squared", ["euclidean", "euclidean_unsquared"], "euclidean"),
+        ("relative", ["additive", "general"], None),
+        ("None", ["cosine"], None),
+        ("report_every", ["checkpoint_every", "log_every"], None),
+    ],
+)
+def test_only_what_is_near_is_suggested(name: str, known: list[str], nearest: str | None) -> None:
+    assert suggest(name, known) == (f"; did you mean '{nearest}'?" if nearest else "")
 
 
 def test_there_are_more_than_enough_mistakes_here() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +25,10 @@ from tiny import choices, compose
 
 from seq2seq import comparison
 from seq2seq.cli import CONFIGS, read
-from seq2seq.comparison import CompareAttentionConfig, compare, plan, refuse_other_settings, report, train_all
-from seq2seq.comparison_table import Result, Run, Spread, cells, markdown, measure, refuse_mixtures, write_table
+from seq2seq.comparison import compare, report, train_all
+from seq2seq.comparison_plan import CompareAttentionConfig, earlier_cells, plan, refuse_other_settings, row_name
+from seq2seq.comparison_runs import Result, Run, measure, refuse_mixtures
+from seq2seq.comparison_table import Spread, cells, markdown, write_table
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.run import RunConfig
@@ -40,20 +45,24 @@ def config_of(*overrides: str) -> CompareAttentionConfig:
 
 
 def planned(*overrides: str) -> list[Run]:
-    return plan(config_of(*overrides), partial(read, "train", RunConfig))
+    config = config_of(*overrides)
+    wanted = itertools.product(config.seeds, config.experiments, config.attentions)
+    return plan(config, wanted, partial(read, "train", RunConfig))
+
+
+@cache
+def only(experiment: str = "compare_bilstm") -> Run:
+    """One planned run, composed only once."""
+    [run] = planned(
+        "attentions=[dot]", f"experiments=[{experiment}]", "seeds=[1]", 'overrides=["trainer.max_steps=1000"]'
+    )
+    return run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A planned run that has not begun."""
-    [run] = planned(
-        f"output={tmp_path}",
-        "attentions=[dot]",
-        "experiments=[compare_bilstm]",
-        "seeds=[1]",
-        'overrides=["trainer.max_steps=1000"]',
-    )
-    return run
+    return replace(only(), folder=tmp_path / "compare_bilstm-dot-1")
 
 
 class FakeData(SimpleNamespace):
@@ -70,12 +79,13 @@ class FakeData(SimpleNamespace):
 DATA: Any = FakeData()
 
 
-def finish(run: Run, bleu: float = 30.0) -> None:
+def finish(run: Run, bleu: float = 30.0, **measured: Any) -> None:
     """Leave in a run's folder what a finished run leaves there."""
     folder = run.folder / "evaluation" / "test_2016"
     folder.mkdir(parents=True)
     scores: dict[str, Any] = {key: {"score": bleu, "signature": sign} for key, sign in SIGNATURES.items()}
     scores |= TEST
+    scores |= measured
     (folder / "scores.json").write_text(json.dumps(scores))
     (folder / "references.txt").write_text("eins\nzwei\n")
     rows = [
@@ -85,6 +95,16 @@ def finish(run: Run, bleu: float = 30.0) -> None:
     ]
     (run.folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (run.folder / "config.json").write_text(json.dumps(run.values))
+
+
+def measure_of(run: Run, **measured: Any) -> Result:
+    """What a run has reached when it is finished, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = replace(run, folder=Path(folder) / run.folder.name)
+        finish(run, **measured)
+        result = measure(run, DATA)
+    assert result is not None
+    return result
 
 
 def result_of(attention: str, seed: int, bleu: float, experiment: str = "some") -> Result:
@@ -100,6 +120,8 @@ def result_of(attention: str, seed: int, bleu: float, experiment: str = "some") 
         tokens_per_second=None,
         seconds=60.0 + seed,
         updates=1000,
+        entropy=None,
+        alignment_error=None,
         model="a model",
         budget="1,000 updates",
         test={**TEST, "signatures": SIGNATURES},
@@ -115,6 +137,9 @@ def result_of(attention: str, seed: int, bleu: float, experiment: str = "some") 
         ("seeds=[1,1]", r"`seeds` must be a list of different values, but is \[1, 1\] instead"),
         ('overrides=["seed=5"]', r"`overrides\[0\]` must leave seed to the comparison, but is 'seed=5' instead"),
         ('overrides=["attention=dot"]', r"`overrides\[0\]` must leave attention to the comparison"),
+        ('attentions=["dot","dot  "]', r"`attentions` must be a list of different values"),
+        ('attentions=["dott attention.num_heads=2"]', r"`attentions\[0\]` must be one of .*'dott' .*mean 'dot'\?"),
+        ('attentions=["dot seed=2"]', r"`attentions\[0\]` must leave seed to the comparison, but is 'seed=2'"),
         ("jobs=0", r"`jobs` must be at least 1, but is 0 instead"),
     ],
 )
@@ -134,31 +159,66 @@ def test_what_cannot_be_compared_is_refused(override: str, words: str) -> None:
 )
 def test_mistakes_in_the_overrides_are_found_before_anything_runs(override: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        planned(f'overrides=["{override}"]')
+        planned("attentions=[dot]", f'overrides=["{override}"]')
 
 
 def test_every_run_gets_its_attention_its_seed_and_its_folder() -> None:
     output = "runs/a b, c"
-    runs = planned(f"attentions=[{','.join(choices('attention'))}]", "seeds=[1,7]", f'output="{output}"')
-    assert len({run.folder for run in runs}) == len(runs) == 2 * 2 * len(choices("attention"))
+    names = choices("attention")
+    runs = planned(
+        f"attentions=[{','.join(names)}]", "experiments=[compare_bilstm]", "seeds=[7]", f'output="{output}"'
+    )
+    assert len({run.folder for run in runs}) == len(runs) == len(names)
     for run in runs:
         alone = compose(f"attention={run.attention}")["attention"]["score"]
         assert run.values["attention"]["score"] == run.values["self_attention"]["score"] == alone
-        assert run.config.seed == run.seed
+        assert run.config.seed == run.seed == 7
         assert run.config.run_dir == f"{output}/{run.experiment}-{run.attention}-{run.seed}"
 
 
-def test_a_transformer_has_heads_and_maps_whatever_the_score_and_a_recurrent_model_the_classical_attention() -> None:
-    for run in planned("seeds=[1]"):
+def test_seed_by_seed_a_transformer_has_heads_and_a_recurrent_model_the_classical_attention() -> None:
+    runs = planned("attentions=[additive]", "seeds=[3,1]")
+    assert [(run.seed, run.experiment) for run in runs] == [
+        (3, "compare_bilstm"),
+        (3, "compare_transformer"),
+        (1, "compare_bilstm"),
+        (1, "compare_transformer"),
+    ]
+    for run in runs:
         places = ("attention", "self_attention") if run.experiment == "compare_transformer" else ("attention",)
         heads = 4 if run.experiment == "compare_transformer" else 1
         for place in places:
             assert (run.values[place]["num_heads"], run.values[place]["project"]) == (heads, heads > 1)
 
 
-def test_the_first_seed_comes_first_in_every_cell() -> None:
-    seeds = [run.seed for run in planned("seeds=[3,1]")]
-    assert seeds == sorted(seeds, reverse=True)
+def test_a_row_may_have_settings_of_its_own() -> None:
+    entry = "dot attention/normalizer=sparsemax  attention.dropout=0.1"
+    [run] = planned(f'attentions=["{entry}"]', "experiments=[compare_bilstm]", "seeds=[1]")
+    assert run.attention == "dot attention/normalizer=sparsemax attention.dropout=0.1"
+    assert (run.values["attention"]["normalizer"]["alpha"], run.values["attention"]["dropout"]) == (2.0, 0.1)
+    assert "normalizer Entmax (alpha 2.0)" in measure_of(run).model
+    assert "| dot attention/normalizer=sparsemax attention.dropout=0.1 | 1 |" in markdown(
+        [run], [measure_of(run)], []
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "other"),
+    [
+        ("dot attention.num_heads=2", "dot attention.num_heads=4"),
+        ("dot attention/window=local_p", "dot attention.window=local_p"),
+        ("dot a=../../x", "dot a=x"),
+        ("dot " + "x" * 300, "dot " + "x" * 301),
+    ],
+)
+def test_folders_of_rows_are_safe_and_their_own(entry: str, other: str) -> None:
+    assert row_name(entry) != row_name(other)
+    for name in (row_name(entry), row_name(other)):
+        assert re.fullmatch(r"dot-[A-Za-z0-9._]+-[0-9a-f]{8}", name)
+        assert len(name) < 100
+        assert ".." not in name or "/" not in name
+    assert row_name(entry) == row_name(entry.replace(" ", "   "))
+    assert row_name("dot") == "dot"
 
 
 def test_settings_of_the_user_win_over_the_experiment() -> None:
@@ -182,11 +242,9 @@ def test_a_run_is_finished_when_it_has_scores(run: Run) -> None:
     assert result.test["signatures"] == SIGNATURES
 
 
-def test_the_score_is_in_every_attention_of_a_transformer(tmp_path: Path) -> None:
-    [run] = planned(f"output={tmp_path}", "attentions=[dot]", "experiments=[compare_transformer]", "seeds=[1]")
-    finish(run)
-    result = measure(run, DATA)
-    assert result is not None
+def test_the_score_is_in_every_attention_of_a_transformer() -> None:
+    run = only("compare_transformer")
+    result = measure_of(run)
     layers = [run.values[part]["num_layers"] for part in ("encoder", "decoder")]
     assert f"{layers[0] + 2 * layers[1]} attentions of 4 heads with learned maps" in result.model
 
@@ -214,6 +272,52 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(run: Run) -> None:
         refuse_other_settings([longer])
 
 
+def test_another_class_is_named_as_it_is_chosen(run: Run) -> None:
+    finish(run)
+    normalizer = {"_target_": "seq2seq.attention.normalizers.Entmax", "alpha": 1.5}
+    other = replace(run, values={**run.values, "attention": {**run.values["attention"], "normalizer": normalizer}})
+    with pytest.raises(ConfigError) as refused:
+        refuse_other_settings([other])
+    [line] = refused.value.mistakes
+    assert line.startswith("`attention/normalizer` must be softmax, as it was when ")
+    assert "but is entmax instead; give another output" in line
+
+
+@pytest.mark.parametrize("text", ["", '{"model": {"di', "[1]"])
+def test_settings_torn_by_a_crash_are_refused_kindly(run: Run, text: str) -> None:
+    run.folder.mkdir()
+    (run.folder / "config.json").write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"`output` must hold whole runs, but .*config.json cannot be read .*; remove"
+    ):
+        refuse_other_settings([run])
+
+
+def test_finished_runs_of_earlier_calls_stay_in_the_table(run: Run, tmp_path: Path) -> None:
+    assert earlier_cells(tmp_path, [run]) == []
+    others = [
+        replace(run, seed=seed, attention=name, folder=tmp_path / f"compare_bilstm-{row_name(name)}-{seed}")
+        for seed, name in ((2, "dot"), (1, "cosine attention.num_heads=2"))
+    ]
+    runs = [run, *others]
+    results = []
+    for one in runs:
+        finish(one)
+        result = measure(one, DATA)
+        assert result is not None
+        results.append(result)
+    write_table(runs, results, [], tmp_path)
+    assert earlier_cells(tmp_path, [run]) == [(one.seed, one.experiment, one.attention) for one in others]
+    assert earlier_cells(tmp_path, runs) == []
+    shutil.rmtree(others[0].folder)
+    assert earlier_cells(tmp_path, [run]) == [(1, "compare_bilstm", "cosine attention.num_heads=2")]
+    (tmp_path / "table.json").write_text('{"runs": [')
+    with pytest.raises(
+        ConfigError, match=r"`output` must hold the table of a comparison, but .*table.json cannot be"
+    ):
+        earlier_cells(tmp_path, [run])
+
+
 def test_the_spread_is_the_sample_standard_deviation() -> None:
     assert Spread.of([1.0, 2.0, 3.0]) == Spread(2.0, 1.0)
     assert Spread.of([30.0, 32.0]) == Spread(31.0, pytest.approx(2**0.5))
@@ -221,7 +325,28 @@ def test_the_spread_is_the_sample_standard_deviation() -> None:
 
 
 def grid(*attentions: str) -> list[Run]:
-    return planned(f"attentions=[{','.join(attentions)}]", "experiments=[compare_bilstm]", "seeds=[1,2,3]")
+    return [replace(only(), attention=name, seed=seed) for seed in (1, 2, 3) for name in attentions]
+
+
+def test_an_experiment_has_one_table_wherever_its_runs_stand() -> None:
+    runs = [replace(only(), experiment=name, seed=seed) for seed, name in enumerate(("a", "b", "a"))]
+    assert [(cell.experiment, cell.wanted) for cell in cells(runs, [])] == [("a", 2), ("b", 1)]
+    runs[2] = replace(runs[2], attention="cosine")
+    assert [cell.experiment for cell in cells(runs, [])] == ["a", "a", "b"]
+
+
+def test_entropy_and_alignment_errors_are_shown_where_they_are_measured(run: Run) -> None:
+    layers = [{"error_rate": 0.25}, {"error_rate": 0.5}]
+    result = measure_of(
+        run, attention_entropy=[[1.0, 2.0], [0.5, 0.5]], alignment={"error_rate": 0.25, "layers": layers}
+    )
+    assert (result.entropy, result.alignment_error) == (1.0, 25.0)
+    page = markdown([run], [result], [])
+    assert "| attention entropy | alignment error, % |" in page
+    assert "| 100 | 1.00 | 25.0 |" in page
+    bare = measure_of(run, attention_entropy=None, alignment=None)
+    assert (bare.entropy, bare.alignment_error) == (None, None)
+    assert "entropy" not in markdown([run], [bare], [])
 
 
 def test_the_table_has_means_deviations_and_gaps() -> None:
@@ -263,6 +388,10 @@ def test_scores_of_other_tests_and_signatures_are_not_averaged(other: dict[str, 
         refuse_mixtures([one, replace(two, test={**two.test, **other})])
 
 
+def nothing() -> None:
+    """What is done after each run where nothing is."""
+
+
 Start = Callable[[Run, int | None], "subprocess.Popen[bytes]"]
 
 
@@ -283,7 +412,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     good, bad = run, replace(run, folder=tmp_path / "bad")
     monkeypatch.setattr(comparison, "start", starting("import sys; sys.exit(3 * sys.argv[1].endswith('bad'))"))
     finish(good)
-    failed, stopped_by = train_all([bad, good], 2, None, {run.experiment: DATA})
+    failed, stopped_by = train_all([bad, good], 2, None, {run.experiment: DATA}, nothing)
     assert (failed, stopped_by) == ([bad], None)
     printed = capsys.readouterr()
     assert re.search(r"bad failed with status 3: last line \(all of its output is in .*output.txt\)", printed.err)
@@ -320,7 +449,7 @@ time.sleep(60)
         os.kill(os.getpid(), number)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    failed, stopped_by = train_all(runs, 2, None, {run.experiment: DATA})
+    failed, stopped_by = train_all(runs, 2, None, {run.experiment: DATA}, nothing)
     assert (failed, stopped_by) == ([], number)
     assert [(one.folder / "saved").exists() for one in runs[:2]] == [True, True]
     assert not runs[2].folder.exists()

@@ -1,0 +1,163 @@
+"""What Hydra composes: values, what was chosen for them, and the files that could be chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser as hydra_arguments
+from hydra.core.override_parser.types import Override, QuotedString
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from seq2seq.spelling import CONFIGS
+
+RUNS = "train"
+"""The command that trains: what it has and another command lacks is decided by a checkpoint, or given to runs."""
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain values, every interpolation resolved."""
+    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def own_choices(choices: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the choices that are ours, not Hydra's own."""
+    return {spelling: name for spelling, name in choices.items() if not spelling.startswith("hydra/")}
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A configuration and what was chosen for it.
+
+    Attributes:
+        values: every setting.
+        choices: by spelling, such as ``attention/window@self_attention.window``, the name chosen.
+    """
+
+    values: Mapping[str, Any]
+    choices: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, name: str, overrides: Sequence[str]) -> Composed:
+        """Compose a primary configuration. Hydra must be initialised."""
+        config = hydra.compose(name, list(overrides), return_hydra_config=True)
+        chosen = own_choices(config.hydra.runtime.choices)
+        with open_dict(config):
+            del config["hydra"]
+        return cls(plain(config), chosen)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Every dotted key whose settings are chosen by name, with the spelling that chooses them."""
+        return {place_of(spelling): spelling for spelling in self.choices}
+
+    @property
+    def keys(self) -> list[str]:
+        """The dotted path of every setting and of every group of settings."""
+        return key_paths(self.values)
+
+    def at(self, key: str) -> Any:
+        """Return the value of a dotted key; None where there is none."""
+        value: Any = self.values
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def place_above(self, key: str) -> str | None:
+        """Return the innermost place that a setting belongs to."""
+        above = [place for place in self.places if key.startswith(f"{place}.")]
+        return max(above, key=len, default=None)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The files that groups of settings are chosen from.
+
+    Attributes:
+        folders: where groups lie, our own first.
+    """
+
+    folders: Sequence[Path]
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Groups:
+        """Return the groups of a command line, which may add a folder with ``--config-dir``."""
+        added = hydra_arguments().parse_args(list(arguments)).config_dir
+        return cls([CONFIGS, *([Path(added).resolve()] if added else [])])
+
+    def options(self, group: str) -> list[str]:
+        """Return the names to choose from in a group."""
+        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+
+    def file(self, group: str, name: str) -> Path:
+        """Return the file of a choice."""
+        return next(path for folder in self.folders if (path := folder / group / f"{name}.yaml").is_file())
+
+    def settings(self, group: str, name: str) -> dict[str, Any]:
+        """Return what a choice sets, what it takes over from others of its group included."""
+        own = OmegaConf.load(self.file(group, name))
+        assert isinstance(own, DictConfig)
+        above = [one for one in own.pop("defaults", []) if isinstance(one, str) and one != "_self_"]
+        return plain(OmegaConf.merge(*(self.settings(group, one) for one in above), own))  # type: ignore[arg-type]
+
+    def known_as(self, group: str, word: str) -> list[str]:
+        """Return the choices whose first comment, which names author and other names, has a word."""
+        heads = {
+            name: self.file(group, name).read_text(encoding="utf-8").partition("\n")[0].partition(":")[0]
+            for name in self.options(group)
+        }
+        return [
+            name
+            for name, head in heads.items()
+            if word.isalpha() and head.startswith("#") and re.search(rf"\b{word}\b", head, re.IGNORECASE)
+        ]
+
+
+@cache
+def runs() -> Composed:
+    """Return what a training run is made of. Hydra must be initialised."""
+    return Composed.of(RUNS, [])
+
+
+def full_key(override: Override) -> str:
+    """Return the key of an override with its package."""
+    return override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+
+
+def dotted(path: str) -> str:
+    """``attention/window`` -> ``attention.window``."""
+    return path.replace("/", ".")
+
+
+def place_of(spelling: str) -> str:
+    """Return the dotted key whose settings a spelling chooses."""
+    group, _, package = spelling.partition("@")
+    return package or dotted(group)
+
+
+def key_paths(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted path of every key."""
+    paths = []
+    for key, value in values.items():
+        paths.append(prefix + key)
+        if isinstance(value, Mapping):
+            paths += key_paths(value, f"{prefix}{key}.")
+    return paths
+
+
+def value_of(override: Override) -> Any:
+    """Return the value of an override; quotes do not matter."""
+    value = None if override.is_delete() else override.value()
+    return value.text if isinstance(value, QuotedString) else value
+
+
+def value_text(override: Override) -> str:
+    """Return the value of an override as it was typed."""
+    return str(override.input_line).partition("=")[2]

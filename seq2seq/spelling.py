@@ -1,0 +1,60 @@
+"""From a setting to what one writes on the command line for it, read from the files in ``configs/``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from seq2seq.config import Values
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+TARGET = "_target_"
+
+
+def spelling(group: str, place: str) -> str:
+    """Return how a group is chosen for a place: ``attention/window``, or with ``@`` where it is not its own place."""
+    return group if place == group.replace("/", ".") else f"{group}@{place}"
+
+
+def choice(key: str, target: object) -> tuple[str, str] | None:
+    """Return the spelling and the name that give a class, or None where no file in ``configs/`` names that class.
+
+    Args:
+        key: where the class stands, such as ``self_attention.score._target_``.
+        target: its full name.
+    """
+    named = re.compile(rf"^\s*{TARGET}: {re.escape(str(target))}$", re.MULTILINE)
+    for path in sorted(CONFIGS.glob("*/**/*.yaml")):
+        if named.search(path.read_text(encoding="utf-8")):
+            group = path.parent.relative_to(CONFIGS).as_posix()
+            depth = group.count("/") + 1
+            return spelling(group, ".".join(key.split(".")[:depth])), path.stem
+    return None
+
+
+def differences(before: Values, now: Values, keys: Iterable[str], began: str) -> list[str]:
+    """Say of each of these dotted keys whose value has changed what it must be.
+
+    What another class brings along is left out: it is enough to be told of the class.
+
+    Args:
+        before: every setting by its dotted key, as it was.
+        now: the same, as it is.
+        keys: those that must not change.
+        began: what it was before, such as a run folder.
+    """
+    changed = [key for key in sorted(keys) if before.get(key) != now.get(key)]
+    parts = tuple(key.removesuffix(TARGET) for key in changed if key.endswith(f".{TARGET}"))
+    found = []
+    for key in changed:
+        if key.startswith(parts) and not key.endswith(TARGET):
+            continue
+        name, was, given = key, repr(before.get(key)), repr(now.get(key))
+        if key.endswith(f".{TARGET}"):
+            spelled = choice(key, before.get(key)), choice(key, now.get(key))
+            if spelled[0] and spelled[1]:
+                (name, was), given = spelled[0], spelled[1][1]
+        found.append(f"`{name}` must be {was}, as it was when {began} began, but is {given} instead")
+    return found
