@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,9 @@ from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.prepare import prepare
-from seq2seq.data.store import PreparedData
+from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.data_report import write_data_report
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.inference import report_on
@@ -31,11 +34,13 @@ from seq2seq.optim import Optimizer, Schedule
 from seq2seq.runfolder import find_previous, make_run_folder, only_writer
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
-from seq2seq.signals import exit_status
+from seq2seq.signals import SignalHandling, exit_status
 from seq2seq.trainer import Trainer
 from seq2seq.training import TrainerConfig
 from seq2seq.translate import Translator, load_weights
 from seq2seq.validation import Validator
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,36 @@ def prepare_data(config: RunConfig) -> PreparedData:
             "`data` must have a validation split (for files: validation, valid, val or dev), "
             f"but has only {listing(corpus.splits())}"
         )
+    root = Path(config.prepared_dir)
     try:
-        return prepare(corpus, config.cleaning, config.tokenizer, root=Path(config.prepared_dir), report=say)
+        # A signal ends it like an error would, so that what is half done is removed.
+        with SignalHandling(_leave):
+            data = prepare(corpus, config.cleaning, config.tokenizer, root=root, report=say)
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DataError(
+                f"`prepared_dir` must have room for the prepared data, but {root} has none left: {error}; free some, "
+                "or give another folder"
+            ) from error
         raise DataError(f"`prepared_dir` must be a folder that can be written, but is not: {error}") from error
+    if not isinstance(corpus, Prepared):
+        _report_on_data(data)
+    return data
+
+
+def _report_on_data(data: PreparedData) -> None:
+    try:
+        page = write_data_report(data)
+    except (OSError, DataError) as error:
+        warn(f"there is no data report: {error}")
+        return
+    if page is not None:
+        say(f"Data report: {page}")
+
+
+def _leave(number: int) -> None:
+    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(exit_status(number))
 
 
 def check_parts(config: RunConfig) -> None:

@@ -60,6 +60,7 @@ ORDER = [
     "search",
     "translate",
     "evaluation.*",
+    "data_report",
     "log",
     "training",
     "trainer",

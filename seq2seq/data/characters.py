@@ -12,6 +12,7 @@ import unicodedata
 SIGN, CONTROL, OTHER = "!", "\x00", "."
 """What :func:`kinds` writes for punctuation and symbols, for what no text should hold, and for the rest."""
 
+_DIGITS = re.compile(r"\d\d+")
 _FIRST = 0xE000  # scripts are numbered in the private use area, where no kind of character lies
 _OVERRIDES = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # turn the direction of what follows
 _REPLACEMENT = 0xFFFD  # what a failed decoding left behind
@@ -110,7 +111,7 @@ def numbers_in(text: str) -> list[str]:
     """
     return [
         run if run.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in run)
-        for run in re.findall(r"\d\d+", text)
+        for run in _DIGITS.findall(text)
     ]
 
 

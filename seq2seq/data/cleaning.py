@@ -23,6 +23,8 @@ from seq2seq.data.formats import Pair
 from seq2seq.data.hashing import DistinctCount, Hashes, HashSet, hashes_of
 from seq2seq.data.language import LanguageIdentifier
 
+_SPACES = re.compile("  +")
+
 RATIO_ALLOWANCE = 5
 """Pieces by which the longer side may exceed the ratio: "Yes." may well become four words elsewhere."""
 
@@ -136,9 +138,9 @@ def _identical(source: Side, target: Side) -> bool:
 
 def _number_mismatch(source: str, target: str) -> float:
     """Return the share of the numbers of the side that has more which the other side lacks; 0 without numbers."""
-    counts = [Counter(numbers_in(side)) for side in (source, target)]
-    most = max(counts[0].total(), counts[1].total())
-    return 1 - (counts[0] & counts[1]).total() / most if most else 0.0
+    left, right = numbers_in(source), numbers_in(target)
+    most = max(len(left), len(right))
+    return 1 - (Counter(left) & Counter(right)).total() / most if most else 0.0
 
 
 class Cleaner:
@@ -189,7 +191,7 @@ class Cleaner:
         return found
 
     def _alone(self, pair: Pair) -> Pair | str:
-        left, right = (re.sub("  +", " ", side.strip()) for side in pair)
+        left, right = (_SPACES.sub(" ", side.strip()) for side in pair)
         if not left or not right:
             return "empty"
         if self._filters:

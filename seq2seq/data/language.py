@@ -20,15 +20,13 @@ class LanguageIdentifier:
 
     def __init__(self) -> None:
         try:
-            # Optional, and a second to load.
-            from py3langid.langid import MODEL_FILE
-            from py3langid.langid import LanguageIdentifier as Model
+            from py3langid import langid  # optional, and a second to load
         except ImportError:
             raise ConfigError(
                 "`cleaning.language_confidence` must be null where py3langid is not installed; "
                 "install it with `pip install 'seq2seq[language]'`"
             ) from None
-        self._model: Any = Model.from_model_file(MODEL_FILE, norm_probs=True)
+        self._model: Any = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
         self._known = {_family(code) for code in self._model.nb_classes}
 
     def is_another(self, text: str, language: str, confidence: float) -> bool:
