@@ -18,19 +18,19 @@ from seq2seq.config import Component, Range, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
-from seq2seq.data.prepare import prepare
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.decoders.rnn import RNNDecoder
 from seq2seq.encoders.bilstm import BiLSTMEncoder
-from seq2seq.errors import ConfigError, DataError, listing
+from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.inference import report_on
 from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
+from seq2seq.preparation import prepare_corpus
 from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write_settings
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
@@ -91,42 +91,14 @@ class RunConfig(Architecture):
 
 
 def prepare_data(config: RunConfig) -> PreparedData:
-    """Make the corpus's token store, or find it made.
-
-    Raises:
-        DataError: the corpus cannot be used, lacks a validation split, or ``prepared_dir`` cannot be written.
-    """
-    corpus = config.data()
-    if "validation" not in corpus.splits():
-        raise DataError(
-            "`data` must have a validation split (for files: validation, valid, val or dev), "
-            f"but has only {listing(corpus.splits())}"
-        )
-    if config.objective.target.needs_links:
-        refuse_missing_links(corpus)
-    try:
-        return prepare(corpus, config.cleaning, config.tokenizer, root=Path(config.prepared_dir), report=say)
-    except OSError as error:
-        raise DataError(f"`prepared_dir` must be a folder that can be written, but is not: {error}") from error
-
-
-def refuse_missing_links(corpus: Corpus) -> None:
-    """Refuse an objective that learns from word alignments where the training text has none.
-
-    Raises:
-        DataError: says which file would hold them.
-    """
-    if isinstance(corpus, Prepared):
-        links = corpus.data.links("train")
-        found = links is not None and len(links.ids) > 0
-    else:
-        lines = corpus.alignments("train")
-        found = lines is not None and any("-" in line for line in lines)  # possible links teach nothing
-    if not found:
-        raise DataError(
-            f"`objective` needs sure word links of the training text, but {corpus.describe()} has none; give "
-            f"train.{corpus.source}-{corpus.target}.align beside the text, with links such as 0-0 1-2 for each pair"
-        )
+    """Make the token store of a run's corpus, or find it made; see :func:`prepare_corpus` for errors."""
+    return prepare_corpus(
+        config.data(),
+        config.cleaning,
+        config.tokenizer,
+        root=Path(config.prepared_dir),
+        needs_links=config.objective.target.needs_links,
+    )
 
 
 def check_parts(config: RunConfig) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from seq2seq.data.cleaning import OFF
+
 # By class: the settings that came later, with the value that stands for what the class did before.
 ADDED: dict[str, dict[str, Any]] = {
     # 0.2.0
@@ -23,6 +25,7 @@ ADDED: dict[str, dict[str, Any]] = {
 ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     # 0.2.0
     "search": {"coverage_penalty": 0.0},
+    "cleaning": dict(OFF),
 }
 
 # The same for whole sections: what a run did that had none.

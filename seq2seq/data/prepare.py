@@ -1,7 +1,8 @@
 """From a corpus to prepared data: read, clean and count, train the tokenizer, encode, write. Done once, then reused.
 
 The training text streams through twice, first as clean text to a temporary file, then as ids to the store, so
-memory does not grow with the corpus. A folder appears under its final name only once it is complete.
+memory does not grow with the corpus (but for what finds duplicates, see :mod:`seq2seq.data.hashing`). A folder
+appears under its final name only once it is complete.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,22 +24,22 @@ import numpy as np
 import sentencepiece
 
 import seq2seq
-from seq2seq.data.alignment import Link, format_links, links_after_cleaning, links_of, piece_links
+from seq2seq.data.alignment import format_links, links_after_cleaning, links_of
 from seq2seq.data.cleaning import Cleaner, CleaningConfig
 from seq2seq.data.corpora import TRAIN, VALIDATION, Corpus
+from seq2seq.data.encoding import Linked, SplitEncoder
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
 from seq2seq.data.formats import Pair, read_lines, read_pairs
-from seq2seq.data.sequences import SequenceWriter
+from seq2seq.data.progress import Progress
+from seq2seq.data.statistics import Examples, coverage, write_statistics
 from seq2seq.data.store import FORMAT, Prepared, PreparedData, write_manifest
-from seq2seq.data.tokenizer import WORD_START, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError, listing
 
 CHUNK = 10_000
 """Pairs encoded together: enough for all threads, little enough to stay in cache."""
 
-Linked = tuple[Pair, list[Link]]
-"""A pair and the links between its words, none where the corpus gives none."""
-
+_ANY = 2**32  # pieces, where nothing limits them
 _SAMPLE_SEED = 1  # fixed, not the run's: runs that differ in their seed share one vocabulary
 
 
@@ -70,7 +70,7 @@ def prepare(
         "format": FORMAT,
         "fingerprint": corpus.fingerprint(),
         "languages": [corpus.source, corpus.target],
-        "cleaning": asdict(cleaning),
+        "cleaning": cleaning.identity(),
         "tokenizer": asdict(tokenizer),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -113,7 +113,7 @@ class _Build:
     ) -> None:
         self.corpus, self.cleaning, self.config = corpus, cleaning, tokenizer
         self.folder, self.report = folder, report
-        self.cleaner = Cleaner(cleaning)
+        self.examples = Examples()
         self.splits: dict[str, dict[str, Any]] = {}
         self.aligned = [split for split in corpus.splits() if corpus.alignments(split) is not None]
 
@@ -125,21 +125,31 @@ class _Build:
         for split in corpus.splits():  # first, so that a fault in a small file shows at once
             if split != TRAIN:
                 self._copy_text(split)
+        self.cleaner = Cleaner(self.cleaning, corpus.source, corpus.target, self._evaluation_pairs())
         clean = [self.folder / f"clean.{part}" for part in ("source", "target", "links")]
         source, target, links = clean
-        sample = self._clean(source, target, links)
+        sample, passed = self._clean(source, target, links)
         models = self._train_tokenizers(sample)
         trained = [*models.values()]
         del sample  # the largest thing in memory
-        self.source_tokenizer, self.target_tokenizer = trained[0], trained[-1]
+        encoder = SplitEncoder(self.folder, (corpus.source, corpus.target), (trained[0], trained[-1]))
         lines = read_lines(links) if TRAIN in self.aligned else None
-        self._encode(TRAIN, _linked(TRAIN, read_pairs(source, target), lines), drop=True)
+        pairs = _linked(TRAIN, read_pairs(source, target), lines)
+        progress = Progress(self.report, "Encoding", passed)
+        longest = self.cleaning.max_length or _ANY
+        encoder.write(
+            TRAIN, progress.over(_chunks(pairs)), aligned=TRAIN in self.aligned, longest=longest, keep=self._keep
+        )
         for path in clean:
             path.unlink()
         self._refuse_nothing("kept after cleaning")
         self.report(f"Training pairs: {self.cleaner.summary()}")
+        if self.cleaner.overlap["either"]:
+            self.report(self._overlap())
         if VALIDATION in self.splits:
-            self._encode(VALIDATION, self._linked_pairs(VALIDATION), drop=False)
+            chunks = _chunks(self._linked_pairs(VALIDATION))
+            aligned = VALIDATION in self.aligned
+            encoder.write(VALIDATION, chunks, aligned=aligned, longest=_ANY, keep=lambda source, target, pair: True)
         values = {
             "key": key,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -147,11 +157,18 @@ class _Build:
             "source": corpus.source,
             "target": corpus.target,
             "splits": {
-                name: self.splits[name] | ({"aligned": True} if name in self.aligned else {})
+                name: self.splits.get(name, {})
+                | encoder.entries.get(name, {})
+                | ({"aligned": True} if name in self.aligned else {})
                 for name in corpus.splits()
             },
             "aliases": dict(corpus.aliases),
-            "cleaning": {"settings": asdict(self.cleaning), "counts": self.cleaner.counts},
+            "cleaning": {
+                "settings": asdict(self.cleaning),
+                "counts": self.cleaner.counts,
+                "overlap": self.cleaner.overlap,
+                "duplicates": self.cleaner.duplicates,
+            },
             "tokenizer": {
                 "settings": asdict(self.config),
                 "files": {name: model.sha256 for name, model in models.items()},
@@ -163,13 +180,51 @@ class _Build:
                 "sentencepiece": sentencepiece.__version__,
             },
         }
+        train = encoder.statistics[TRAIN]
+        uses = [train.source.uses, train.target.uses]
+        if self.config.joint:
+            uses = [uses[0] + uses[1]]
+        statistics = {
+            "examples": self.examples.pairs,
+            "splits": {split: found.values() for split, found in encoder.statistics.items()},
+            "coverage": {name: coverage(counts) for name, counts in zip(models, uses, strict=True)},
+        }
+        write_statistics(self.folder, statistics)
         write_manifest(self.folder, values)
+
+    def _keep(self, source: list[int], target: list[int], pair: Pair) -> bool:
+        outcome = self.cleaner.decide(source, target)
+        if outcome != "kept":
+            self.examples.add(outcome, pair)
+        return outcome == "kept"
+
+    def _overlap(self) -> str:
+        shared = self.cleaner.overlap
+        setting = self.cleaning.decontaminate
+        outcome = f"those that share {'a side' if setting == 'either' else f'the {setting}'} are dropped"
+        if setting == "none":
+            outcome = "kept; cleaning.decontaminate=either drops them"
+        return (
+            f"Training pairs that are in other splits too: {shared['source']:,} by source, {shared['target']:,} by "
+            f"target, {shared['both']:,} by both ({outcome})"
+        )
+
+    def _evaluation_pairs(self) -> Iterator[Pair]:
+        for split in self.splits:
+            yield from read_pairs(*self._text_files(split))
+
+    def _text_files(self, split: str) -> tuple[Path, Path]:
+        return self.folder / f"{split}.{self.corpus.source}.txt", self.folder / f"{split}.{self.corpus.target}.txt"
 
     def _linked_pairs(self, split: str) -> Iterator[Linked]:
         return _linked(split, self.corpus.pairs(split), self.corpus.alignments(split))
 
-    def _clean(self, source_path: Path, target_path: Path, links_path: Path) -> list[Pair]:
-        """Write the clean training text, one file a side, and its links; return an even sample (Vitter, 1985)."""
+    def _clean(self, source_path: Path, target_path: Path, links_path: Path) -> tuple[list[Pair], int]:
+        """Write the clean training text, one file a side, and its links.
+
+        Returns:
+            an even sample of it (Vitter, 1985), and the number of all clean pairs.
+        """
         draw = random.Random(_SAMPLE_SEED)
         sample: list[Pair] = []
         passed = 0
@@ -178,21 +233,23 @@ class _Build:
             target_path.open("w", encoding="utf-8") as target,
             links_path.open("w", encoding="utf-8") as links_file,
         ):
-            for raw, links in self._linked_pairs(TRAIN):
-                pair = self.cleaner.text(raw)
-                if pair is None:
-                    continue
-                source.write(pair[0] + "\n")
-                target.write(pair[1] + "\n")
-                links_file.write(format_links(links_after_cleaning(links, raw, pair) if links else ()) + "\n")
-                passed += 1
-                if len(sample) < self.config.sample:
-                    sample.append(pair)
-                elif (place := draw.randrange(passed)) < self.config.sample:
-                    sample[place] = pair
+            progress = Progress(self.report, "Cleaning", None)
+            for chunk in progress.over(_chunks(self._linked_pairs(TRAIN))):
+                for (raw, links), pair in zip(chunk, self.cleaner.clean([pair for pair, _ in chunk]), strict=True):
+                    if isinstance(pair, str):
+                        self.examples.add(pair, raw)
+                        continue
+                    source.write(pair[0] + "\n")
+                    target.write(pair[1] + "\n")
+                    links_file.write(format_links(links_after_cleaning(links, raw, pair) if links else ()) + "\n")
+                    passed += 1
+                    if len(sample) < self.config.sample:
+                        sample.append(pair)
+                    elif (place := draw.randrange(passed)) < self.config.sample:
+                        sample[place] = pair
         if not passed:
             self._refuse_nothing("left")
-        return sample
+        return sample, passed
 
     def _train_tokenizers(self, sample: list[Pair]) -> dict[str, Tokenizer]:
         """Train one model or two; return them by file name, source first."""
@@ -209,42 +266,6 @@ class _Build:
         sizes = f"{self.config.vocab_size:,} pieces" + ("" if self.config.joint else " for each language")
         self.report(f"Tokenizer: {self.config.type}, {sizes}, from {len(sample):,} pairs")
         return models
-
-    def _encode(self, split: str, pairs: Iterable[Linked], *, drop: bool) -> None:
-        """Write the ids of a split, and its links; ``drop`` leaves out what the cleaner refuses."""
-        source_stem = self.folder / f"{split}.{self.corpus.source}"
-        target_stem = self.folder / f"{split}.{self.corpus.target}"
-        longest = self.cleaning.max_length if drop else 2**32
-        links_writer = SequenceWriter(self.folder / f"{split}.links", longest) if split in self.aligned else None
-        count = 0
-        with (
-            SequenceWriter(source_stem, self.source_tokenizer.vocab_size) as source_writer,
-            SequenceWriter(target_stem, self.target_tokenizer.vocab_size) as target_writer,
-            links_writer or nullcontext(),
-        ):
-            for chunk in _chunks(pairs):
-                sources, targets = zip(*(pair for pair, _ in chunk), strict=True)
-                encoded = zip(
-                    self.source_tokenizer.encode(sources), self.target_tokenizer.encode(targets), chunk, strict=True
-                )
-                kept = [row for row in encoded if not drop or self.cleaner.keeps(*row[:2])]
-                source_writer.append([source for source, _, _ in kept])
-                target_writer.append([target for _, target, _ in kept])
-                if links_writer:
-                    links_writer.append(
-                        [self._linked_pieces(source, target, *linked) for source, target, linked in kept]
-                    )
-                count += len(kept)
-            tokens = {"source_tokens": source_writer.tokens, "target_tokens": target_writer.tokens}
-        self.splits[split] = {"pairs": count, "ids": True, **tokens}
-
-    def _linked_pieces(self, source: list[int], target: list[int], pair: Pair, links: list[Link]) -> list[int]:
-        """Return the places of a source piece and a target piece, in turn, for each sure link between them."""
-        if WORD_START in pair[0] + pair[1]:
-            return []  # the tokenizer takes the sign for a space, and so counts more words than the links do
-        pieces = self.source_tokenizer.pieces(source), self.target_tokenizer.pieces(target)
-        linked = piece_links((link for link in links if link.sure), *pieces)
-        return [place for link in linked for place in (link.source, link.target)]
 
     def _copy_text(self, split: str) -> None:
         """Write the raw text of a split, which scores are computed against, and its links: nothing changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,11 +84,14 @@ class SequenceWriter:
         """Number of ids written so far."""
         return self._ids.length
 
-    def append(self, sequences: Sequence[Sequence[int]]) -> None:
-        """Add sequences of ids at the end."""
-        ends = self.tokens + np.cumsum([len(ids) for ids in sequences], dtype=np.int64)
-        self._ids.append(np.array([i for ids in sequences for i in ids], dtype=self._ids.dtype))
-        self._offsets.append(ends)
+    def append(self, sequences: Sequence[Sequence[int]]) -> Sequences:
+        """Add sequences of ids at the end; returns them alone, as arrays in memory."""
+        offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in sequences], out=offsets[1:])
+        ids = np.fromiter(itertools.chain.from_iterable(sequences), dtype=self._ids.dtype, count=int(offsets[-1]))
+        self._offsets.append(self.tokens + offsets[1:])
+        self._ids.append(ids)
+        return Sequences(ids, offsets)
 
     def __enter__(self) -> SequenceWriter:
         return self

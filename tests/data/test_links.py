@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from seq2seq.data import prepare as module
 from seq2seq.data.alignment import Link, format_links
 from seq2seq.data.batching import Batch, Position, TrainingBatches, make_batch, pack
-from seq2seq.data.cleaning import CleaningConfig
+from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Corpus, Files
 from seq2seq.data.prepare import prepare
 from seq2seq.data.store import Prepared, PreparedData
@@ -29,7 +29,7 @@ from seq2seq.errors import DataError
 TOKENIZER = TokenizerConfig(
     type="bpe", vocab_size=28, joint=True, character_coverage=1.0, byte_fallback=False, sample=1000
 )
-CLEANING = CleaningConfig(max_length=30, max_ratio=3.0)
+CLEANING = CleaningConfig(max_length=30, max_ratio=3.0, **OFF)
 FILLER = [("0 abba abab babb", "baba bbaa abba 0")] * 5
 """Pairs that every corpus below begins with, so that there is always something to make pieces of."""
 
@@ -230,7 +230,7 @@ def test_without_links_the_store_is_what_it_was(tmp_path):
     sides = [f"{split}.{code}" for split in ("train", "validation") for code in ("en", "de")]
     arrays = [f"{side}.{part}.npy" for side in sides for part in ("ids", "offsets")]
     text = [f"{split}.{code}.txt" for split in ("test", "validation") for code in ("en", "de")]
-    assert data.manifest["files"].keys() == {"tokenizer.model", *arrays, *text}
+    assert data.manifest["files"].keys() == {"tokenizer.model", "statistics.json", *arrays, *text}
     assert "aligned" not in json.dumps(data.manifest["splits"])
     assert [data.links(split) for split in data.splits] == [data.alignments(split) for split in data.splits]
     assert data.links("train") is None

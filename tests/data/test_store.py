@@ -16,7 +16,7 @@ import pytest
 
 from seq2seq.config import Component
 from seq2seq.data import prepare as module
-from seq2seq.data.cleaning import CleaningConfig
+from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Files, Multi30k
 from seq2seq.data.prepare import prepare
 from seq2seq.data.sequences import Sequences, SequenceWriter
@@ -24,7 +24,7 @@ from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 
-CLEANING = CleaningConfig(max_length=60, max_ratio=3.0)
+CLEANING = CleaningConfig(max_length=60, max_ratio=3.0, **OFF)
 TOKENIZER = TokenizerConfig(
     type="bpe", vocab_size=120, joint=True, character_coverage=1.0, byte_fallback=False, sample=1000
 )
@@ -208,7 +208,7 @@ def test_training_text_without_a_pair_is_refused_with_the_counts(bench, lines, c
 
 def test_training_text_that_cleaning_drops_whole_is_refused_with_the_counts(bench):
     with pytest.raises(DataError, match="none is kept after cleaning: 300 read, 0 kept, 300 too long"):
-        bench(cleaning=CleaningConfig(max_length=1, max_ratio=3.0))
+        bench(cleaning=CleaningConfig(max_length=1, max_ratio=3.0, **OFF))
 
 
 def test_an_empty_evaluation_split_is_refused(bench):
@@ -240,7 +240,7 @@ def test_changed_text_or_settings_are_prepared_anew(bench):
     folders = {
         bench().folder,
         bench(tokenizer=bench.change(vocab_size=110)).folder,
-        bench(cleaning=CleaningConfig(max_length=50, max_ratio=3.0)).folder,
+        bench(cleaning=CleaningConfig(max_length=50, max_ratio=3.0, **OFF)).folder,
     }
     write_split(bench.corpus, "test", ["other"], ["anders"])
     folders.add(bench().folder)

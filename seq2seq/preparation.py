@@ -1,0 +1,92 @@
+"""Preparing a corpus for a run: what must be there, what may go wrong, and the report on what was found."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from pathlib import Path
+
+from seq2seq.data.cleaning import CleaningConfig
+from seq2seq.data.corpora import Corpus
+from seq2seq.data.prepare import prepare
+from seq2seq.data.store import Prepared, PreparedData
+from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.data_report import write_data_report
+from seq2seq.errors import DataError, listing
+from seq2seq.log import say, warn
+from seq2seq.signals import SignalHandling, exit_status
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def prepare_corpus(
+    corpus: Corpus, cleaning: CleaningConfig, tokenizer: TokenizerConfig, *, root: Path, needs_links: bool
+) -> PreparedData:
+    """Make a corpus's token store and its data report, or find them made.
+
+    Args:
+        corpus: the pairs.
+        cleaning: which training pairs are kept.
+        tokenizer: how the vocabulary is made.
+        root: folder of all prepared data.
+        needs_links: whether the training text must have word alignments.
+
+    Raises:
+        DataError: the corpus cannot be used, lacks a validation split or links, or ``root`` cannot be written.
+    """
+    if "validation" not in corpus.splits():
+        raise DataError(
+            "`data` must have a validation split (for files: validation, valid, val or dev), "
+            f"but has only {listing(corpus.splits())}"
+        )
+    if needs_links:
+        refuse_missing_links(corpus)
+    try:
+        # A signal ends it like an error would, so that what is half done is removed.
+        with SignalHandling(_leave):
+            data = prepare(corpus, cleaning, tokenizer, root=root, report=say)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DataError(
+                f"`prepared_dir` must have room for the prepared data, but {root} has none left: {error}; free some, "
+                "or give another folder"
+            ) from error
+        raise DataError(f"`prepared_dir` must be a folder that can be written, but is not: {error}") from error
+    if not isinstance(corpus, Prepared):
+        _report_on(data)
+    return data
+
+
+def refuse_missing_links(corpus: Corpus) -> None:
+    """Refuse an objective that learns from word alignments where the training text has none.
+
+    Raises:
+        DataError: says which file would hold them.
+    """
+    if isinstance(corpus, Prepared):
+        links = corpus.data.links("train")
+        found = links is not None and len(links.ids) > 0
+    else:
+        lines = corpus.alignments("train")
+        found = lines is not None and any("-" in line for line in lines)  # possible links teach nothing
+    if not found:
+        raise DataError(
+            f"`objective` needs sure word links of the training text, but {corpus.describe()} has none; give "
+            f"train.{corpus.source}-{corpus.target}.align beside the text, with links such as 0-0 1-2 for each pair"
+        )
+
+
+def _report_on(data: PreparedData) -> None:
+    try:
+        page = write_data_report(data)
+    except (OSError, DataError) as error:
+        warn(f"there is no data report: {error}")
+        return
+    if page is not None:
+        say(f"Data report: {page}")
+
+
+def _leave(number: int) -> None:
+    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(exit_status(number))
