@@ -280,7 +280,8 @@ def test_a_setting_of_training_is_sent_where_it_belongs(
         (
             ["model=tiny", "experiment=compare_bilstm"],
             [
-                "`model.dim` is 256, as `experiment=compare_bilstm` has it, not 64 as in `model=tiny`; give model.dim=64"
+                "`model.dim` is 256, as `experiment=compare_bilstm` has it, not 64 as in `model=tiny`; "
+                "give model.dim=64"
             ],
         ),
         (["model=tiny", "experiment=compare_bilstm", "model.dim=64", "model.dropout=0"], []),

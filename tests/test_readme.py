@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 from tiny import choices, compose, groups
 
 from seq2seq.benchmark.command import BenchmarkConfig
-from seq2seq.cli import CONFIGS, key_paths, plain
+from seq2seq.cli import CONFIGS
+from seq2seq.composed import key_paths, plain
 from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.data import grammar
