@@ -56,10 +56,7 @@ def _is_near(name: str, candidate: str) -> bool:
     words, others = (re.split(r"[^a-z0-9]+", text) for text in (name, candidate))
     if len(words) != len(others):
         return name.startswith(f"{candidate}_") or _likeness(name, candidate) >= 0.8
-    return all(
-        _likeness(word, other) >= 0.7 or (len(word) > 2 and sorted(word) == sorted(other))
-        for word, other in zip(words, others, strict=True)
-    )
+    return all(_likeness(word, other) >= 0.66 for word, other in zip(words, others, strict=True))
 
 
 def _likeness(one: str, other: str) -> float:

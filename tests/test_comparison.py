@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from tiny import choices, compose
 
-from seq2seq import comparison
+from seq2seq import comparison, comparison_plan
 from seq2seq.cli import CONFIGS, read
 from seq2seq.comparison import compare, report, train_all
 from seq2seq.comparison_plan import CompareAttentionConfig, earlier_cells, plan, refuse_other_settings, row_name
@@ -151,9 +151,11 @@ def test_what_cannot_be_compared_is_refused(override: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("modle.dim=3", r"did you mean 'model.dim'\? \(in compare_bilstm-dot-1\)"),
-        ("model.dim=0", r"`model.dim` must be at least 1, but is 0 instead \(in compare_bilstm-dot-1\)"),
-        ("encoder.norm=layer", r"`encoder.norm` must be a known setting.* \(in compare_bilstm-dot-1\)"),
+        (
+            'modle.dim=3","model.dim=0',
+            r"did you mean 'model.dim'\? \(in compare_bilstm-dot-1\)\n"
+            r"`model.dim` must be at least 1, but is 0 instead \(in compare_bilstm-dot-1\)",
+        ),
         ("evaluate_split=null", r"`evaluate_split` must name a split to compare by"),
     ],
 )
@@ -162,22 +164,33 @@ def test_mistakes_in_the_overrides_are_found_before_anything_runs(override: str,
         planned("attentions=[dot]", f'overrides=["{override}"]')
 
 
-def test_every_run_gets_its_attention_its_seed_and_its_folder() -> None:
-    output = "runs/a b, c"
-    names = choices("attention")
-    runs = planned(
-        f"attentions=[{','.join(names)}]", "experiments=[compare_bilstm]", "seeds=[7]", f'output="{output}"'
-    )
-    assert len({run.folder for run in runs}) == len(runs) == len(names)
-    for run in runs:
-        alone = compose(f"attention={run.attention}")["attention"]["score"]
-        assert run.values["attention"]["score"] == run.values["self_attention"]["score"] == alone
-        assert run.config.seed == run.seed == 7
-        assert run.config.run_dir == f"{output}/{run.experiment}-{run.attention}-{run.seed}"
+def test_every_run_gets_its_attention_its_seed_and_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    # That every attention composes to parts that fit is asked by test_configs.py.
+    monkeypatch.setattr(comparison_plan, "check_parts", lambda _: None)
+    output, names = "runs/a b, c", choices("attention")
+    config = config_of(f"attentions=[{','.join(names)}]", "seeds=[1,7]", f'output="{output}"')
+    asked: list[list[str]] = []
+
+    def fake(overrides: Sequence[str]) -> tuple[RunConfig, dict[str, Any]]:
+        asked.append(list(overrides))
+        return only().config, {}
+
+    runs = plan(config, itertools.product(config.seeds, config.experiments, config.attentions), fake)
+    assert len({run.folder for run in runs}) == len(runs) == 2 * 2 * len(names)
+    for run, overrides in zip(runs, asked, strict=True):
+        folder = f"{output}/{run.experiment}-{run.attention}-{run.seed}"
+        assert run.folder == Path(folder)
+        assert overrides == [
+            f"experiment={run.experiment}",
+            f"attention={run.attention}",
+            f"attention@self_attention={run.attention}",
+            f"seed={run.seed}",
+            f'run_dir="{folder}"',
+        ]
 
 
 def test_seed_by_seed_a_transformer_has_heads_and_a_recurrent_model_the_classical_attention() -> None:
-    runs = planned("attentions=[additive]", "seeds=[3,1]")
+    runs = planned("attentions=[additive]", "seeds=[3,1]", 'output="a b, c"')
     assert [(run.seed, run.experiment) for run in runs] == [
         (3, "compare_bilstm"),
         (3, "compare_transformer"),
@@ -187,6 +200,8 @@ def test_seed_by_seed_a_transformer_has_heads_and_a_recurrent_model_the_classica
     for run in runs:
         places = ("attention", "self_attention") if run.experiment == "compare_transformer" else ("attention",)
         heads = 4 if run.experiment == "compare_transformer" else 1
+        assert (run.config.seed, run.config.run_dir) == (run.seed, f"a b, c/{run.experiment}-additive-{run.seed}")
+        assert {run.values[place]["score"]["_target_"].rpartition(".")[2] for place in places} == {"Additive"}
         for place in places:
             assert (run.values[place]["num_heads"], run.values[place]["project"]) == (heads, heads > 1)
 
