@@ -288,11 +288,7 @@ def test_a_setting_of_training_is_sent_where_it_belongs(
             ["model=tiny", "experiment=compare_bilstm"],
             [
                 "`model.dim` is 256, as `experiment=compare_bilstm` has it, not 64 as in `model=tiny`; "
-<<<<<<< HEAD
                 "give model.dim=64",
-=======
-                "give model.dim=64"
->>>>>>> kindness
             ],
         ),
         (["model=tiny", "experiment=compare_bilstm", "model.dim=64", "model.dropout=0"], []),
