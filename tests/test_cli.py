@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from tiny import compose
 
-from seq2seq import cli, inference, run
+from seq2seq import cli, inference, preparation, run
 from seq2seq.cli import command
 from seq2seq.comparison import compare
 from seq2seq.comparison_plan import CompareAttentionConfig
@@ -42,7 +42,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     def no_data(*_: object, **__: object) -> None:
         raise AssertionError("the mistake must be found before any data is read")
 
-    monkeypatch.setattr(run, "prepare", no_data)
+    monkeypatch.setattr(preparation, "prepare", no_data)
 
     def compare_runs(config: CompareAttentionConfig, _: object) -> None:
         compare(config, partial(cli.read, "train", RunConfig))
