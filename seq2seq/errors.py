@@ -56,7 +56,10 @@ def _is_near(name: str, candidate: str) -> bool:
     words, others = (re.split(r"[^a-z0-9]+", text) for text in (name, candidate))
     if len(words) != len(others):
         return name.startswith(f"{candidate}_") or _likeness(name, candidate) >= 0.8
-    return all(_likeness(word, other) >= 0.66 for word, other in zip(words, others, strict=True))
+    return all(
+        _likeness(word, other) >= 0.66 or (word.isdigit() and other.isdigit())  # a slip of the number alone
+        for word, other in zip(words, others, strict=True)
+    )
 
 
 def _likeness(one: str, other: str) -> float:

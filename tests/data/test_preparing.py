@@ -21,12 +21,13 @@ START = """
 import os, resource, signal, sys
 sys.path.insert(0, {root!r})
 {before}
+import seq2seq.preparation as preparation
 import seq2seq.run as run
-said = run.say
+said = preparation.say
 def say(words):
     said(words)
     {during}
-run.say = say
+preparation.say = say
 sys.argv = ["prepare.py", "data=files", "data.root={corpus}", "data.source=en", "data.target=de",
             "prepared_dir={prepared}", "tokenizer.vocab_size=100"]
 from seq2seq.cli import command
