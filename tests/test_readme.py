@@ -6,6 +6,7 @@ of the repository; there ``python`` adds settings that make training short, and 
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -24,9 +25,9 @@ from omegaconf import OmegaConf
 from tiny import choices, compose, groups
 
 from seq2seq.benchmark.command import BenchmarkConfig
-from seq2seq.cli import CONFIGS
+from seq2seq.cli import CONFIGS, plain
 from seq2seq.comparison import CompareAttentionConfig
-from seq2seq.composed import key_paths, plain
+from seq2seq.composed import key_paths
 from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.inference import EvaluateConfig, TranslateConfig
@@ -230,6 +231,7 @@ def workshop(tmp_path: Path) -> Path:
     for path, text in new_files().items():
         (tmp_path / path).write_text(text, encoding="utf-8")
     write_corpus(tmp_path / "my_corpus", {"train": "train", "validation": "dev", "test": "test"})
+    write_files(tmp_path)
     write_corpus(tmp_path / "corpora/multi30k", {"train": "train", "validation": "val", "test": "test_2016_flickr"})
     write_program(tmp_path / "bin/python", PYTHON)
     write_program(tmp_path / "bin/make", f'#!/bin/sh\nexec {shutil.which("make")} -n "$@"\n')
@@ -246,6 +248,22 @@ def write_corpus(folder: Path, names: dict[str, str]) -> None:
         for place, language in enumerate(("en", "de")):
             text = "".join(pair[place] + "\n" for pair in splits[split])
             (folder / f"{name}.{language}").write_text(text, encoding="utf-8")
+
+
+def write_files(folder: Path) -> None:
+    """The same text as files of other formats."""
+    splits = grammar.generate(seed=2, train=300, validation=12, test=12)
+    (folder / "shards").mkdir()
+    for shard in range(3):
+        records = [json.dumps({"en": en, "de": de}) + "\n" for en, de in splits["train"][shard::3]]
+        (folder / f"shards/train-{shard}.jsonl.gz").write_bytes(gzip.compress("".join(records).encode()))
+    side = '<tuv xml:lang="{}"><seg>{}</seg></tuv>'
+    units = [f"<tu>{side.format('en-US', en)}{side.format('de-DE', de)}</tu>" for en, de in splits["validation"]]
+    (folder / "dev.tmx").write_text(f'<tmx version="1.4"><body>{"".join(units)}</body></tmx>', encoding="utf-8")
+    lines = [f"{en}\t{de}\n" for en, de in splits["test"]]
+    (folder / "test.tsv").write_text("".join(lines), encoding="utf-8")
+    crawl = [f"0.9\thttps://example.org\t{en}\t{de}\n" for en, de in splits["train"]]
+    (folder / "crawl.tsv.gz").write_bytes(gzip.compress("".join(crawl).encode()))
 
 
 def write_program(path: Path, text: str) -> None:
