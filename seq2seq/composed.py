@@ -105,7 +105,9 @@ class Groups:
         own = OmegaConf.load(self.file(group, name))
         assert isinstance(own, DictConfig)
         above = [one for one in own.pop("defaults", []) if isinstance(one, str) and one != "_self_"]
-        return plain(OmegaConf.merge(*(self.settings(group, one) for one in above), own))  # type: ignore[arg-type]
+        whole = OmegaConf.merge(*(self.settings(group, one) for one in above), own)
+        assert isinstance(whole, DictConfig)
+        return plain(whole)
 
     def known_as(self, group: str, word: str) -> list[str]:
         """Return the choices whose first comment, which names author and other names, has a word."""

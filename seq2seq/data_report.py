@@ -7,7 +7,6 @@ page has no script and fetches nothing, and every word of the corpus is escaped.
 from __future__ import annotations
 
 import html
-import importlib.resources
 import os
 import re
 from collections.abc import Sequence
@@ -19,10 +18,10 @@ from seq2seq.data.corpora import TRAIN
 from seq2seq.data.statistics import read_statistics
 from seq2seq.data.store import PreparedData
 from seq2seq.evaluation.charts import bar_chart, escaped, figure, visible
+from seq2seq.evaluation.document import Section, document
 
 HTML, MARKDOWN = "report.html", "report.md"
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _MOST_BARS = 16
 
 MEANINGS = {
@@ -224,33 +223,22 @@ def length_chart(lengths: dict[str, Sequence[int]], *, title: str) -> str:
 
 def page_of(manifest: dict[str, Any], statistics: dict[str, Any], tables: Sequence[Table]) -> str:
     """Return the whole page."""
-    style = importlib.resources.files("seq2seq.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     counts = manifest["cleaning"]["counts"]
-    sections = [(table.title, _table(table)) for table in tables if table.rows]
     charts = [
         figure(length_chart({side: sides[side]["lengths"] for side in ("source", "target")}, title=split), split)
         for split, sides in statistics["splits"].items()
     ]
-    sections.insert(3, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
-    names = {title: re.sub(r"\W+", "-", title.lower()) for title, _ in sections}
-    links = "".join(f'<a href="#{names[title]}">{title}</a>' for title, _ in sections)
-    bodies = "\n".join(
-        f'<section id="{names[title]}"><h2>{title}</h2>\n{body}\n</section>' for title, body in sections
-    )
-    title = escaped(_title(manifest))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f'<header>\n<p class="kicker">Data report</p>\n<h1>{title}</h1>\n<div class="headline">'
+    bodies = [(table.title, _table(table)) for table in tables if table.rows]
+    bodies.insert(3, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
+    title = _title(manifest)
+    header = (
+        f'<p class="kicker">Data report</p>\n<h1>{escaped(title)}</h1>\n<div class="headline">'
         f'<p class="score">{counts["kept"]:,}</p><p class="what">training pairs of {counts["read"]:,}<br>'
-        f"{escaped(manifest['corpus']['description'])}</p></div>\n</header>\n"
-        f"<nav>{links}</nav>\n<main>\n{bodies}\n</main>\n"
-        "<footer>All numbers are in <code>manifest.json</code> and <code>statistics.json</code>, beside this page."
-        "</footer>\n</body>\n</html>\n"
+        f"{escaped(manifest['corpus']['description'])}</p></div>"
     )
+    sections = [Section(re.sub(r"\W+", "-", name.lower()), name, body) for name, body in bodies]
+    footer = "All numbers are in <code>manifest.json</code> and <code>statistics.json</code>, beside this page."
+    return document(title, header, sections, footer)
 
 
 def _table(table: Table) -> str:

@@ -54,6 +54,7 @@ ORDER = [
     "decoders.base",
     "decoders.*",
     "model",
+    "losses",
     "objectives",
     "optim",
     "upgrades",

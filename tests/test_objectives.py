@@ -12,18 +12,12 @@ import torch.nn.functional as F
 from tiny import VOCABULARY, build, choices, random_batch, run_config
 from torch import Tensor
 
-from seq2seq import objectives
+from seq2seq import losses
 from seq2seq.attention.normalizers import Softmax
 from seq2seq.data.tokenizer import PAD
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.objectives import (
-    AttentionEntropy,
-    CrossEntropy,
-    GuidedAlignment,
-    entropy_of,
-    guided_alignment,
-    linear_cross_entropy,
-)
+from seq2seq.losses import entropy_of, guided_alignment, linear_cross_entropy
+from seq2seq.objectives import AttentionEntropy, CrossEntropy, GuidedAlignment
 from seq2seq.run import check_parts, prepare_data
 
 WIDTH, PIECES = 12, 37
@@ -34,7 +28,7 @@ every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.fixture(params=[1, 2, 7, 50], ids=lambda rows: f"{rows}-rows")
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Cuts 50 rows into 1, 8, 25 and 50 chunks, the last of which is not always full."""
-    monkeypatch.setattr(objectives, "CHUNK_ROWS", request.param)
+    monkeypatch.setattr(losses, "CHUNK_ROWS", request.param)
     return request.param
 
 

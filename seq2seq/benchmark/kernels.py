@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from seq2seq.benchmark.table import Row, Table
 from seq2seq.benchmark.timing import PRECISIONS, PrecisionName, Step, alternate, stopwatch_of, update
 from seq2seq.dropout import dropout
-from seq2seq.objectives import linear_cross_entropy
+from seq2seq.losses import linear_cross_entropy
 
 OURS, OTHER = "ours", "other"
 
@@ -125,7 +125,8 @@ def half_precision_lstm(device: torch.device) -> Decision:
     slope = torch.randn(batch, steps, units, device=device)
 
     def states() -> Tensor:
-        return lstm(inputs)[0].float()  # type: ignore[no-any-return]
+        outputs: Tensor = lstm(inputs)[0]
+        return outputs.float()
 
     leaves = [inputs, *lstm.parameters()]
     return Decision(

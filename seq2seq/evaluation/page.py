@@ -6,7 +6,6 @@ The page is bounded for any corpus: a selection of sentences, long ones cut, lon
 from __future__ import annotations
 
 import difflib
-import importlib.resources
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from seq2seq.evaluation.analysis import LengthBucket, length_unit
 from seq2seq.evaluation.attention_section import attention_section
 from seq2seq.evaluation.charts import bar_chart, escaped, figure, line_chart
+from seq2seq.evaluation.document import Section, document
 from seq2seq.evaluation.results import Evaluation, Habits, Sentence
 
 _EXTREMES = 25  # best and worst sentences
@@ -21,8 +21,6 @@ _SAMPLE = 50
 _AT_ONCE = 5  # sentences of a group that show without a click
 _LONGEST_TEXT = 1000  # characters
 _SEED = 12345
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 _MEANINGS = {
     "bleu": "Words and word sequences shared with the reference, cased. The score to quote.",
@@ -64,29 +62,19 @@ def page(evaluation: Evaluation, habits: Habits, buckets: Sequence[LengthBucket]
         habits: of this evaluation.
         buckets: its scores by source length.
     """
-    style = importlib.resources.files("seq2seq.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     sections = [
-        ("scores", "Scores", _scores(evaluation)),
-        ("training", "Training", _training(evaluation)),
-        ("lengths", "Lengths and habits", _lengths(evaluation, habits, buckets)),
-        ("sentences", "Sentences", _sentences(evaluation)),
-        ("attention", "Attention", attention_section(evaluation)),
-        ("facts", "Facts", _facts(evaluation)),
+        Section("scores", "Scores", _scores(evaluation)),
+        Section("training", "Training", _training(evaluation)),
+        Section("lengths", "Lengths and habits", _lengths(evaluation, habits, buckets)),
+        Section("sentences", "Sentences", _sentences(evaluation)),
+        Section("attention", "Attention", attention_section(evaluation)),
+        Section("facts", "Facts", _facts(evaluation)),
     ]
-    written = [(name, title, body) for name, title, body in sections if body]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in written)
-    bodies = "\n".join(f'<section id="{name}"><h2>{title}</h2>\n{body}\n</section>' for name, title, body in written)
-    title = escaped(evaluation.title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"{_header(evaluation)}\n<nav>{links}</nav>\n<main>\n{bodies}\n</main>\n"
-        "<footer>Every sentence is in <code>translations.jsonl</code>, every number in <code>scores.json</code>, "
-        "beside this page.</footer>\n</body>\n</html>\n"
+    footer = (
+        "Every sentence is in <code>translations.jsonl</code>, every number in <code>scores.json</code>, "
+        "beside this page."
     )
+    return document(evaluation.title, _header(evaluation), sections, footer)
 
 
 def _header(evaluation: Evaluation) -> str:
@@ -101,12 +89,12 @@ def _header(evaluation: Evaluation) -> str:
     speed = evaluation.sentences_per_second
     pace = "" if speed is None else f" · {speed:,.0f} sentences per second"
     return (
-        f'<header>\n<p class="kicker">{escaped(evaluation.source_language)} → {escaped(evaluation.target_language)}'
+        f'<p class="kicker">{escaped(evaluation.source_language)} → {escaped(evaluation.target_language)}'
         f" · {escaped(evaluation.split)} · {len(evaluation.sentences):,} sentences{pace}</p>\n"
         f"<h1>{escaped(evaluation.title)}</h1>\n"
         f'<div class="headline"><p class="score">{bleu.score:.1f}{interval}</p>'
         f'<p class="what">BLEU{explanation}<br><code>{escaped(bleu.signature)}</code></p></div>\n'
-        f'<dl class="others">{rest}</dl>\n</header>'
+        f'<dl class="others">{rest}</dl>'
     )
 
 

@@ -189,8 +189,7 @@ def test_the_missing_library_for_languages_is_named(monkeypatch):
         cleaner(language_confidence=0.5)
 
 
-def test_a_side_in_another_language_is_dropped_where_the_library_is_there():
-    pytest.importorskip("py3langid")
+def test_a_side_in_another_language_is_dropped_where_that_is_asked():
     german = "Das ist ein ganz gewöhnlicher deutscher Satz über das Wetter."
     english = "This is a perfectly ordinary English sentence about the weather."
     cleaning = cleaner(language_confidence=0.5)

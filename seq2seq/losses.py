@@ -1,0 +1,129 @@
+"""Sums of losses over a batch, as functions of tensors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
+CHUNK_ROWS = 512
+
+
+def guided_alignment(weights: Tensor, links: Tensor, least: float) -> Tensor:
+    """Return ``-sum over t, s of G[t, s] log A[t, s]`` over a batch.
+
+    Args:
+        weights: A, (B,T,S).
+        links: (N,3), row, target position and source position.
+        least: a linked piece with less weight than this counts as if it had it, without a gradient. A sparse
+            normalizer or a window may give it none at all.
+    """
+    rows, targets, sources = links.unbind(1)
+    of_target = rows * weights.shape[1] + targets
+    counts = weights.new_zeros(weights.shape[0] * weights.shape[1], dtype=torch.float32)
+    shares = counts.index_add_(0, of_target, torch.ones_like(of_target, dtype=torch.float32))[of_target]
+    chosen = weights[rows, targets, sources].float().clamp_min(least)
+    return -(chosen.log() / shares).sum()
+
+
+def entropy_of(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
+    """Return the entropy of weights in nats, mean over layers and heads, summed over target tokens.
+
+    Weights that a window has taken from are first made to sum to one again, or less attention would count as sharper.
+
+    Args:
+        weights: one (B,H,T,S) for each layer.
+        is_token: (B,T), True where a target token is.
+    """
+    # 0 log 0 is 0, but its slope is infinite; a floor under the logarithm alone makes it finite.
+    tiny = torch.finfo(torch.float32).tiny
+    means = []
+    for layer in weights:
+        shares = layer.float() / layer.sum(-1, keepdim=True).clamp_min(tiny)
+        means.append(-(shares * shares.clamp_min(tiny).log()).sum(-1).mean(1))
+    return (torch.stack(means).mean(0) * is_token).sum()
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Project to the vocabulary and sum the smoothed cross-entropy, without ever holding all N x V logits.
+
+    Gradients are computed chunk by chunk while the logits are at hand, so the backward pass only scales them.
+
+    Args:
+        hidden: (N,E).
+        weight: (V,E).
+        bias: (V).
+        targets: (N), ids.
+        smoothing: probability spread evenly over the vocabulary.
+
+    Returns:
+        the smoothed sum, with gradients, and the plain sum of negative log-likelihoods, without.
+    """
+    sums: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, bias, targets, smoothing)  # type: ignore[no-untyped-call]  # torch has none
+    return sums
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        count, vocabulary = hidden.shape[0], weight.shape[0]
+        needed = any(ctx.needs_input_grad)
+        matrix = weight.to(precision)
+        # sum of a row's logits = hidden . (sum of weights) + sum of biases
+        all_weights, all_biases = weight.float().sum(0), bias.float().sum()
+        total = hidden.new_zeros((), dtype=torch.float32)
+        nll = torch.zeros_like(total)
+        grad_hidden = torch.empty_like(hidden) if needed else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needed else None
+        # One piece of memory for all chunks: fresh megabytes cost more than the arithmetic done in them.
+        space = hidden.new_empty((CHUNK_ROWS, vocabulary), dtype=torch.float32)
+        with torch.autocast(device, enabled=False):
+            for start in range(0, count, CHUNK_ROWS):
+                rows = min(CHUNK_ROWS, count - start)
+                # Every chunk has one shape, because a processor prepares its fast product anew for each new one.
+                # A row of zeros gives no gradient to the weights; everything else about it is cut off.
+                part = F.pad(hidden[start : start + rows].to(precision), (0, 0, 0, CHUNK_ROWS - rows))
+                gold = targets[start : start + rows].unsqueeze(1)
+                logits = torch.addmm(bias.to(precision), part, matrix.T)
+                gold_logits = logits[:rows].gather(1, gold).float()
+                largest = logits[:rows].amax(1, keepdim=True).float()
+                probabilities = torch.softmax(space.copy_(logits), dim=-1, out=space)
+                # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's may not be.
+                normaliser = largest - probabilities[:rows].amax(1, keepdim=True).log()
+                chunk_nll = (normaliser - gold_logits).sum()
+                nll += chunk_nll
+                total += (1 - smoothing) * chunk_nll
+                if smoothing:
+                    mean = ((part.float() @ all_weights).sum() + rows * all_biases) / vocabulary
+                    total += smoothing * (normaliser.sum() - mean)
+                if grad_hidden is None or grad_weight is None or grad_bias is None:
+                    continue
+                # d loss / d logits = softmax - (1 - e) onehot - e / V; the last term is added below, in closed form.
+                probabilities[:rows].scatter_add_(1, gold, probabilities.new_full(gold.shape, smoothing - 1))
+                grad_bias += probabilities[:rows].sum(0)
+                slope = probabilities.to(precision)
+                grad_hidden[start : start + rows] = (slope @ matrix)[:rows]
+                grad_weight += slope.T @ part
+        if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
+            grad_hidden -= (smoothing / vocabulary) * all_weights
+            grad_weight -= (smoothing / vocabulary) * hidden.float().sum(0)
+            grad_bias -= smoothing * count / vocabulary
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(nll)
+        return total, nll
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        return grad_hidden * grad_total, grad_weight * grad_total, grad_bias * grad_total, None, None
