@@ -139,6 +139,9 @@ class _Reader:
             return self.refuse(f"`{path}` must be one of {listing(choices)}, but is {value!r} instead{near}")
         if origin is Component:
             return self.component(arguments[0], value, path)
+        if origin is Mapping:
+            node = self.mapping(value, path) or {}
+            return {str(name): self.value(arguments[1], item, f"{path}.{name}") for name, item in node.items()}
         if origin in (tuple, Sequence):
             if isinstance(value, str) or not isinstance(value, Sequence):
                 return self.refuse(f"`{path}` must be a list, but is {value!r} instead")

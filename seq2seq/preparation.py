@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.data.cleaning import CleaningConfig
-from seq2seq.data.corpora import Corpus
+from seq2seq.data.corpora import Corpus, is_validation
 from seq2seq.data.prepare import prepare
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
@@ -35,7 +35,7 @@ def prepare_corpus(
     Raises:
         DataError: the corpus cannot be used, lacks a validation split or links, or ``root`` cannot be written.
     """
-    if "validation" not in corpus.splits():
+    if not any(is_validation(split) for split in corpus.splits()):
         raise DataError(
             "`data` must have a validation split (for files: validation, valid, val or dev), "
             f"but has only {listing(corpus.splits())}"
@@ -68,8 +68,9 @@ def refuse_missing_links(corpus: Corpus) -> None:
         links = corpus.data.links("train")
         found = links is not None and len(links.ids) > 0
     else:
-        lines = corpus.alignments("train")
-        found = lines is not None and any("-" in line for line in lines)  # possible links teach nothing
+        of_portions = [portion.alignments("train") for portion in corpus.portions().values()]
+        # Possible links teach nothing.
+        found = any("-" in line for lines in of_portions if lines is not None for line in lines)
     if not found:
         raise DataError(
             f"`objective` needs sure word links of the training text, but {corpus.describe()} has none; give "

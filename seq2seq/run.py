@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 
+from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
 from seq2seq.config import Component, Range, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
+from seq2seq.data.mixing import Mixing, MixingConfig
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
@@ -25,12 +29,12 @@ from seq2seq.decoders.rnn import RNNDecoder
 from seq2seq.encoders.bilstm import BiLSTMEncoder
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.inference import report_on
 from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
 from seq2seq.preparation import prepare_corpus
+from seq2seq.reporting import Reporter
 from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write_settings
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
@@ -55,6 +59,7 @@ class RunConfig(Architecture):
         cleaning: which pairs are kept.
         tokenizer: the vocabulary.
         sampling: whether the pieces of training text are drawn anew in every epoch.
+        mixing: how much of each portion of a mixture an epoch holds.
         objective: what is minimised.
         optimizer: how weights are updated.
         scheduler: how the learning rate changes.
@@ -71,6 +76,7 @@ class RunConfig(Architecture):
     cleaning: CleaningConfig
     tokenizer: TokenizerConfig
     sampling: Component[Sampling]
+    mixing: MixingConfig
     objective: Component[Objective]
     optimizer: Component[Optimizer]
     scheduler: Component[Schedule]
@@ -81,7 +87,8 @@ class RunConfig(Architecture):
     def unused(self) -> tuple[str, ...]:
         """Sections that these parts have no use for."""
         recurrent = self.encoder.target is BiLSTMEncoder and self.decoder.target is RNNDecoder
-        return ("self_attention",) if recurrent else ()
+        brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
+        return ("self_attention",) * recurrent + ("cleaning", "tokenizer") * brought
 
     def __post_init__(self) -> None:
         if self.model.tie_embeddings == "all" and not self.tokenizer.joint:
@@ -124,7 +131,7 @@ def train(config: RunConfig, values: Values) -> Path:
     device = choose_device(config.trainer.device)
     check_parts(config)
     data = prepare_data(config)
-    test = test_set(config, data)
+    tests = test_sets(config, data)
     batches = training_batches(config, data)
     run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
     with only_writer(run), closing(batches):
@@ -132,9 +139,12 @@ def train(config: RunConfig, values: Values) -> Path:
         trainer.train()
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
-    if test is not None:
+    if tests:
+        folder = checkpoint.locate(run)
         # One's own run is trusted: its parts may come from any package.
-        report_on(run, test, config.search, config.trainer.device, None, run / "evaluation" / test.split)
+        report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
+        for test in tests:
+            report(test, run / "evaluation" / test.split)
     return run
 
 
@@ -147,20 +157,37 @@ def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:
     sampling = config.sampling()
     sampling.check(data.manifest["tokenizer"]["settings"]["type"])
     source, target = data.ids("train")
-    links, seed = data.links("train"), config.seed
-    max_tokens, multiple = config.trainer.max_tokens, config.trainer.length_multiple
-    if not sampling.active:
-        return TrainingBatches(source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links)
-    return SampledBatches(
+    make: Callable[..., TrainingBatches] = TrainingBatches
+    if sampling.active:
+        tokenizers = data.source_tokenizer, data.target_tokenizer
+        make = partial(SampledBatches, tokenizers=tokenizers, sampling=sampling)
+    return make(
         source,
         target,
-        tokenizers=(data.source_tokenizer, data.target_tokenizer),
-        sampling=sampling,
-        max_tokens=max_tokens,
-        multiple=multiple,
-        seed=seed,
-        links=links,
+        max_tokens=config.trainer.max_tokens,
+        multiple=config.trainer.length_multiple,
+        seed=config.seed,
+        links=data.links("train"),
+        mixing=portions_mixed(config, data),
     )
+
+
+def portions_mixed(config: RunConfig, data: PreparedData) -> Mixing | None:
+    """Return which training pairs each epoch holds, and say so; None where the data is no mixture.
+
+    Raises:
+        ConfigError: a weight is given to what is no portion.
+    """
+    sizes = {portion.name: portion.pairs for portion in data.portions}
+    shares = config.mixing.shares(sizes)
+    if len(sizes) == 1:
+        if config.mixing.temperature != 1:
+            warn("`mixing.temperature` has no effect: the data is no mixture")
+        return None
+    mixing = Mixing([*sizes.values()], shares, config.seed)
+    for (name, size), share, count in zip(sizes.items(), shares, mixing.counts, strict=True):
+        say(f"Portion {name}: {share:.1%} of training, {count / size:.2f} passes over {size:,} pairs an epoch")
+    return mixing
 
 
 def make_trainer(
@@ -170,9 +197,9 @@ def make_trainer(
     previous = find_previous(run, values, data.manifest["key"])
     if previous is None:
         precision = choose_precision(config.trainer.precision, device)
-        write_settings(run, values)
     else:
         precision = getattr(torch, previous.config["precision"])
+    write_settings(run, values)  # those of now, also where they were changed for going on
     seed_everything(config.seed)
     model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
     if previous is not None:
@@ -184,7 +211,7 @@ def make_trainer(
         return Snapshot(
             weights={name: value.detach().clone() for name, value in model.named_parameters()},
             config={
-                "languages": [data.source, data.target],
+                "directions": [list(direction) for direction in data.directions],
                 "data": data.manifest["key"],
                 "precision": str(precision).removeprefix("torch."),
                 "settings": dict(values),
@@ -222,14 +249,15 @@ def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
     return {"source.model": source.serialized, "target.model": target.serialized}
 
 
-def test_set(config: RunConfig, data: PreparedData) -> TestSet | None:
-    """Return what to evaluate on after training; None, with a warning beforehand, where the corpus lacks it."""
+def test_sets(config: RunConfig, data: PreparedData) -> list[TestSet]:
+    """Return what to evaluate on after training; nothing, with a warning beforehand, where the corpus lacks it."""
     if config.evaluate_split is None:
-        return None
+        return []
     try:
-        split = data.resolve(config.evaluate_split)
-        sources, references = data.text(split)
+        return [
+            TestSet(split, *data.languages(split), *data.text(split), data.alignments(split))
+            for split in data.resolve_all(config.evaluate_split)
+        ]
     except DataError as error:
         warn(f"there will be no evaluation after training: {error}")
-        return None
-    return TestSet(split, data.source, data.target, sources, references, data.alignments(split))
+        return []

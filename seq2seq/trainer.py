@@ -196,10 +196,13 @@ class Trainer:
         better = state.best is None or value > state.best
         state.best, state.stale = (value, 0) if better else (state.best, state.stale + 1)
         row = {"validation_loss": found.loss} | ({} if found.bleu is None else {"validation_bleu": found.bleu})
+        row |= {f"bleu_of_{split}": score for split, score in found.scores.items()}
         self.metrics = {"validated_at": state.step, **row}
         log.write({"step": state.step, "seconds": round(state.seconds, 2), **row})
         words = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
         log.say(f"validation at step {state.step}: loss {found.loss:.3f}{words}{'  (best)' if better else ''}")
+        if found.scores:
+            log.say("    BLEU of " + ", ".join(f"{split} {score:.2f}" for split, score in found.scores.items()))
         for source, reference, translation in found.samples:
             log.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -99,8 +100,16 @@ class State:
 
 @dataclass(frozen=True)
 class Validation:
-    """The result of one validation: loss in nats a piece, BLEU where sentences were translated, and samples."""
+    """The result of one validation.
+
+    Attributes:
+        loss: in nats a piece.
+        bleu: where sentences were translated; where there are several splits, its mean over them.
+        scores: BLEU by split, where there are several.
+        samples: sources, references and translations.
+    """
 
     loss: float
     bleu: float | None
+    scores: Mapping[str, float]
     samples: tuple[tuple[str, str, str], ...]

@@ -22,6 +22,9 @@ from seq2seq.search import Hypothesis, SearchConfig, search
 TRUSTED = "seq2seq"
 """The only package whose classes a checkpoint may name, unless its user lists more."""
 
+Direction = tuple[str, str]
+"""Source and target language."""
+
 BUFFERED_LINES = 2048
 """Lines read ahead while streaming: enough to fill batches of like length."""
 
@@ -101,20 +104,43 @@ class Translator:
         load_weights(model, snapshot)
         return cls(model.to(place), source, target, warn)
 
-    def translate(self, lines: Sequence[str], config: SearchConfig) -> list[str]:
-        """Translate lines; an empty line gives an empty line."""
-        return [best[0].text for best in self.hypotheses(lines, config)]
+    def translate(self, lines: Sequence[str], config: SearchConfig, target: str | None = None) -> list[str]:
+        """Translate lines; an empty line gives an empty line. For the rest, see :meth:`hypotheses`."""
+        return [best[0].text for best in self.hypotheses(lines, config, target)]
 
-    def stream(self, lines: Iterable[str], config: SearchConfig) -> Iterator[list[Translation]]:
+    def stream(
+        self, lines: Iterable[str], config: SearchConfig, target: str | None = None
+    ) -> Iterator[list[Translation]]:
         """Give the ``n_best`` translations of lines as they come, some thousand at a time, in bounded memory."""
         pending, done = iter(lines), 0
         while chunk := list(islice(pending, BUFFERED_LINES)):
-            yield from self.hypotheses(chunk, config, first=done + 1)
+            yield from self.hypotheses(chunk, config, target, first=done + 1)
             done += len(chunk)
 
-    def hypotheses(self, lines: Sequence[str], config: SearchConfig, *, first: int = 1) -> list[list[Translation]]:
-        """Return the ``n_best`` translations of each line, best first; warnings count lines from ``first``."""
-        sources = self.source_tokenizer.encode([single_line(line).strip() for line in lines])
+    def encode(self, lines: Sequence[str], target: str | None) -> list[list[int]]:
+        """Return the ids of source lines, tagged where the model has several target languages; none of empty lines.
+
+        Raises:
+            ConfigError: ``target`` is not one of those languages.
+        """
+        tag = self.source_tokenizer.tag(target)
+        return [tag + ids if ids else ids for ids in self.source_tokenizer.encode(lines)]
+
+    def hypotheses(
+        self, lines: Sequence[str], config: SearchConfig, target: str | None = None, *, first: int = 1
+    ) -> list[list[Translation]]:
+        """Return the ``n_best`` translations of each line, best first.
+
+        Args:
+            lines: N of them.
+            config: how to search.
+            target: the language to translate into; needed where the model has several.
+            first: number of the first line, for warnings.
+
+        Raises:
+            ConfigError: ``target`` is not a language of the model.
+        """
+        sources = self.encode([single_line(line).strip() for line in lines], target)
         for number, ids in enumerate(sources, first):
             if len(ids) > config.max_source_length:
                 self.warn(
@@ -138,6 +164,21 @@ class Translator:
     def _texts(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
         texts = self.target_tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
         return [Translation(single_line(text), found.score) for text, found in zip(texts, hypotheses, strict=True)]
+
+
+def directions_of(snapshot: checkpoint.Snapshot) -> list[Direction]:
+    """Return the directions that a checkpoint translates in.
+
+    Raises:
+        CheckpointError: it does not say.
+    """
+    found = snapshot.config.get("directions") or [snapshot.config.get("languages")]  # one, before there were mixtures
+    try:
+        return [(str(source), str(target)) for source, target in found]
+    except (TypeError, ValueError):
+        raise CheckpointError(
+            f"the checkpoint's `directions` must be pairs of languages, but are {found!r} instead"
+        ) from None
 
 
 def check_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:

@@ -1,13 +1,18 @@
-"""What is measured while a model trains: loss and BLEU on the validation split."""
+"""What is measured while a model trains: loss and BLEU on the validation splits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from seq2seq.data.batching import batches_in_order, make_batch
+from seq2seq.data.corpora import VALIDATION
+from seq2seq.data.sequences import Sequences
 from seq2seq.data.store import PreparedData
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.objectives import Objective
@@ -18,12 +23,15 @@ from seq2seq.translate import Translator
 
 
 class Validator:
-    """Measures a model on the validation split, translating by the same path as ``evaluate``.
+    """Measures a model on the validation splits, translating by the same path as ``evaluate``.
+
+    A mixture has one for each portion that brings one. The loss is that of all their pieces together, BLEU the mean
+    over the splits.
 
     Args:
         translator: the model in training, with its tokenizers.
         objective: gives the loss.
-        data: has the split, as ids and as raw text.
+        data: has the splits, as ids and as raw text.
         config: how much to translate and show.
         search: how to translate; its beam is replaced by ``trainer.validation_beam``.
         precision: of matrix products in the loss.
@@ -39,32 +47,63 @@ class Validator:
         precision: torch.dtype,
     ) -> None:
         self.translator, self.objective, self.precision = translator, objective, precision
-        self.source, self.target = data.ids("validation")
-        self.sentences, self.references = (side[: config.validation_sentences] for side in data.text("validation"))
+        self.ids = [data.ids(split) for split in data.resolve_all(VALIDATION)]
+        self.tests = [_Test.of(data, split, config.validation_sentences) for split in data.resolve_all(VALIDATION)]
         coverage = search.coverage_penalty if config.validation_beam > 1 else 0.0  # greedy search knows none
         self.search = replace(search, beam_size=config.validation_beam, n_best=1, coverage_penalty=coverage)
         self.max_tokens = config.max_tokens
         self.samples = config.samples
-        self.language = data.target
 
     @torch.no_grad()
     def __call__(self) -> Validation:
         """Measure the model as it is now; it is left in evaluation mode."""
-        model = self.translator.model.eval()
+        self.translator.model.eval()
         self.objective.eval()
+        sums = [self._loss(source, target) for source, target in self.ids]
+        self.objective.train()
+        loss = sum(nll for nll, _ in sums) / max(1, sum(tokens for _, tokens in sums))
+        if not self.tests[0].sentences:
+            return Validation(loss, None, {}, ())
+        found = [(test, self._translated(test)) for test in self.tests]
+        scores = {
+            test.split: corpus_bleu(translations, test.references, target_language=test.target)
+            for test, translations in found
+        }
+        samples = [sample for test, translations in found for sample in self._samples(test, translations)]
+        several = scores if len(scores) > 1 else {}
+        return Validation(loss, fmean(scores.values()), several, tuple(samples))
+
+    def _loss(self, source: Sequences, target: Sequences) -> tuple[float, int]:
+        """Return the negative log-likelihood of all target pieces, in nats, and their number."""
+        model = self.translator.model
         device = next(model.parameters()).device
         total, tokens = 0.0, 0
-        for rows in batches_in_order(np.maximum(self.source.lengths, self.target.lengths) + 1, self.max_tokens):
-            batch = make_batch(self.source, self.target, rows)
+        for rows in batches_in_order(np.maximum(source.lengths, target.lengths) + 1, self.max_tokens):
+            batch = make_batch(source, target, rows)
             with autocast(device, self.precision):
                 total += float(self.objective(model, batch.to(device)).nll)
             tokens += batch.target_tokens
-        self.objective.train()
-        bleu: float | None = None
-        samples: tuple[tuple[str, str, str], ...] = ()
-        if self.sentences:
-            translations = self.translator.translate(self.sentences, self.search)
-            bleu = corpus_bleu(translations, self.references, target_language=self.language)
-            shown = range(0, len(translations), max(1, len(translations) // max(1, self.samples)))[: self.samples]
-            samples = tuple((self.sentences[i], self.references[i], translations[i]) for i in shown)
-        return Validation(total / max(1, tokens), bleu, samples)
+        return total, tokens
+
+    def _translated(self, test: _Test) -> list[str]:
+        return self.translator.translate(test.sentences, self.search, test.target)
+
+    def _samples(self, test: _Test, translations: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Return some sentences with references and translations, spread over the split."""
+        each = -(-self.samples // len(self.tests))
+        shown = range(0, len(translations), max(1, len(translations) // max(1, each)))[:each]
+        return [(test.sentences[i], test.references[i], translations[i]) for i in shown]
+
+
+class _Test(NamedTuple):
+    """Sentences to translate into a language, and their references."""
+
+    split: str
+    target: str
+    sentences: list[str]
+    references: list[str]
+
+    @classmethod
+    def of(cls, data: PreparedData, split: str, most: int) -> _Test:
+        sentences, references = (side[:most] for side in data.text(split))
+        return cls(split, data.languages(split)[1], sentences, references)

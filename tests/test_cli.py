@@ -18,15 +18,16 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from tiny import compose
 
-from seq2seq import cli, inference, preparation, run
+from seq2seq import cli, preparation, reporting, run, translating
 from seq2seq.cli import command
 from seq2seq.comparison import compare
 from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.composed import Composed, Groups
 from seq2seq.config import parse
 from seq2seq.errors import suggest
-from seq2seq.inference import EvaluateConfig, TranslateConfig
+from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig
+from seq2seq.translating import TranslateConfig
 from seq2seq.unheeded import unheeded
 
 ROOT = cli.CONFIGS.parent
@@ -49,8 +50,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
     commands: dict[str, Any] = {
         "train": (RunConfig, run.train),
-        "evaluate": (EvaluateConfig, inference.evaluate),
-        "translate": (TranslateConfig, inference.translate),
+        "evaluate": (EvaluateConfig, reporting.evaluate),
+        "translate": (TranslateConfig, translating.translate),
         "compare_attention": (CompareAttentionConfig, compare_runs),
     }
 

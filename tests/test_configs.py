@@ -16,9 +16,10 @@ from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
-from seq2seq.inference import EvaluateConfig, TranslateConfig
 from seq2seq.optim import Progress
+from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig, check_parts
+from seq2seq.translating import TranslateConfig
 
 SHIPPED = [(group, name) for group in groups() for name in choices(group)]
 PRIMARY = {

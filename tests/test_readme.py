@@ -30,8 +30,9 @@ from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.composed import key_paths
 from seq2seq.config import parse
 from seq2seq.data import grammar
-from seq2seq.inference import EvaluateConfig, TranslateConfig
+from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig
+from seq2seq.translating import TranslateConfig
 
 ROOT = CONFIGS.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seq2seq.data.formats import Pair, read_lines
-from seq2seq.data.tokenizer import WORD_START
+from seq2seq.data.tokenizer import WORD_START, is_tag
 from seq2seq.errors import DataError
 
 _LINK = re.compile(r"(\d{1,6})([-p?])(\d{1,6})", re.ASCII)
@@ -75,6 +75,11 @@ def format_links(links: Iterable[Link]) -> str:
     return " ".join(f"{link.source}{'-' if link.sure else 'p'}{link.target}" for link in links)
 
 
+def reversed_links(line: str) -> str:
+    """Return a line of links with the sides of each exchanged."""
+    return " ".join(_LINK.sub(r"\3\2\1", link) for link in line.split())
+
+
 def read_alignments(path: str | Path, pairs: Iterable[Pair], *, swapped: bool) -> Iterator[str]:
     """Yield the line of links of each sentence pair from a file, plain or compressed.
 
@@ -97,8 +102,8 @@ def read_alignments(path: str | Path, pairs: Iterable[Pair], *, swapped: bool) -
                 f"{counts[1]} pairs"
             )
         # Checked in the file's own direction, so that a message speaks of what the file says.
-        links = links_of(line, pair[::-1] if swapped else pair, f"{path}, line {done + 1}")
-        yield format_links(Link(link.target, link.source, link.sure) for link in links) if swapped else line
+        links_of(line, pair[::-1] if swapped else pair, f"{path}, line {done + 1}")
+        yield reversed_links(line) if swapped else line
 
 
 def links_after_cleaning(links: Iterable[Link], raw: Pair, clean: Pair) -> list[Link]:
@@ -113,10 +118,11 @@ def links_after_cleaning(links: Iterable[Link], raw: Pair, clean: Pair) -> list[
 
 
 def words_of_pieces(pieces: Sequence[str]) -> list[int]:
-    """Return for each piece of a sentence the number of the word it belongs to, counted from 0."""
+    """Return for each piece of a sentence the number of the word it belongs to, counted from 0; -1 for a tag."""
     words, word = [], -1
     for piece in pieces:
-        word += piece.startswith(WORD_START) or word < 0
+        # Only a tag can be the first without starting a word, because every text begins with a word.
+        word += piece.startswith(WORD_START) or (word < 0 and not is_tag(piece))
         words.append(word)
     return words
 

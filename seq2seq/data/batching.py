@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.data.sequences import Sequences
+from seq2seq.data.mixing import Mixing
+from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -191,6 +189,7 @@ class TrainingBatches:
         multiple: widths are padded to multiples of this, which keeps the number of shapes small.
         seed: decides every order.
         links: links between the pieces of each pair, or None where there are none.
+        mixing: which pairs an epoch holds; None: each pair once.
     """
 
     def __init__(
@@ -202,8 +201,9 @@ class TrainingBatches:
         multiple: int,
         seed: int,
         links: Sequences | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
-        self.source, self.target, self.links = source, target, links
+        self.source, self.target, self.links, self.mixing = source, target, links, mixing
         self.max_tokens, self.multiple, self.seed = max_tokens, multiple, seed
         self.source_widths = round_up(source.lengths + 1, multiple)
         self.target_widths = round_up(target.lengths + 1, multiple)
@@ -224,9 +224,14 @@ class TrainingBatches:
 
     def _new_plan(self, epoch: int) -> list[Integers]:
         random = np.random.default_rng((self.seed, epoch))
-        order = random.permutation(len(self.widths))
+        order = self._order(epoch, random)
         batches = shuffled_batches(self.source_widths[order], self.target_widths[order], self.max_tokens, random)
         return [order[batch] for batch in batches]
+
+    def _order(self, epoch: int, random: np.random.Generator) -> Integers:
+        """Return the pairs of an epoch, shuffled."""
+        order = random.permutation(len(self.widths))
+        return order if self.mixing is None else self.mixing.rows(epoch)[order]
 
     def epochs(self, position: Position) -> float:
         """Return how many passes over the corpus are done at ``position``, as a fraction."""

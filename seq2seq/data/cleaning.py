@@ -143,6 +143,30 @@ def _number_mismatch(source: str, target: str) -> float:
     return 1 - (Counter(left) & Counter(right)).total() / most if most else 0.0
 
 
+class EvaluationText:
+    def __init__(self) -> None:
+        self._known: dict[str, HashSet] = {}
+
+    def add(self, languages: tuple[str, str], pairs: Iterable[Pair]) -> None:
+        for pair in pairs:
+            for language, text in zip(languages, map(normalised, pair), strict=True):
+                if text:
+                    self._known.setdefault(language, HashSet()).add(hashes_of([text]))
+
+    def hashes(self, language: str) -> Hashes:
+        return self._known.get(language, HashSet()).hashes
+
+
+class EarlierPairs:
+    def __init__(self, duplicates: str) -> None:
+        self.seen = {side: HashSet() for side in _SIDES_TO_REMEMBER[duplicates]}
+        self.distinct, self.asked = DistinctCount(), 0
+
+    @property
+    def duplicates(self) -> dict[str, Any]:
+        return {"pairs": max(0, self.asked - self.distinct.count), "exact": self.distinct.exact}
+
+
 class Cleaner:
     """Applies a :class:`CleaningConfig` to one corpus and counts.
 
@@ -160,7 +184,9 @@ class Cleaner:
             evaluation pair, counted before any of them is dropped for it.
     """
 
-    def __init__(self, config: CleaningConfig, source: str, target: str, evaluation: Iterable[Pair]) -> None:
+    def __init__(
+        self, config: CleaningConfig, source: str, target: str, evaluation: EvaluationText, earlier: EarlierPairs
+    ) -> None:
         self._config = config
         self._filters = text_filters(config, source, target)
         names = ["empty", *self._filters]
@@ -170,9 +196,9 @@ class Cleaner:
         names += ["uneven"] if config.max_ratio is not None else []
         self.counts = dict.fromkeys(["read", *names, "kept"], 0)
         self.overlap = dict.fromkeys(("source", "target", "either", "both"), 0)
-        self._evaluation = _known_sides(evaluation)
-        self._seen = {side: HashSet() for side in _SIDES_TO_REMEMBER[config.duplicates]}
-        self._distinct, self._asked = DistinctCount(), 0
+        self._evaluation = evaluation.hashes(source), evaluation.hashes(target)
+        self._earlier = earlier
+        self._seen, self._distinct = earlier.seen, earlier.distinct
 
     def clean(self, raw: Sequence[Pair]) -> list[Pair | str]:
         """Decide on the text of some pairs, which follow those of earlier calls.
@@ -226,19 +252,10 @@ class Cleaner:
             if side == "pair" or side in self._seen
         }
         self._distinct.add(hashes["pair"])
-        self._asked += len(places)
+        self._earlier.asked += len(places)
         for side, seen in self._seen.items():
             for place in np.flatnonzero(~seen.add(hashes[side])):
                 found[places[place]] = "duplicate"
-
-    @property
-    def duplicates(self) -> dict[str, Any]:
-        """Return how many of the pairs that no filter but ``duplicate`` drops were there before.
-
-        ``pairs`` is the number of those whose both sides an earlier pair had, dropped or not; it is an estimate
-        unless ``exact``.
-        """
-        return {"pairs": max(0, self._asked - self._distinct.count), "exact": self._distinct.exact}
 
     def decide(self, source: Sized, target: Sized) -> str:
         """Count and return what becomes of a pair of piece sequences, whose text :meth:`clean` let pass.
@@ -282,13 +299,3 @@ _TEXT_OF: dict[str, Callable[[Any], str]] = {
     "source": lambda pair: pair[0],
     "target": lambda pair: pair[1],
 }
-
-
-def _known_sides(pairs: Iterable[Pair]) -> tuple[Hashes, Hashes]:
-    """Return the hashes of the normalised sources and targets, without those of which nothing is left."""
-    known: tuple[HashSet, HashSet] = HashSet(), HashSet()
-    for pair in pairs:
-        for seen, text in zip(known, map(normalised, pair), strict=True):
-            if text:
-                seen.add(hashes_of([text]))
-    return known[0].hashes, known[1].hashes

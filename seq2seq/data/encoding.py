@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from seq2seq.data.alignment import Link, piece_links
+from seq2seq.data.alignment import Link, links_of, piece_links
 from seq2seq.data.formats import Pair
 from seq2seq.data.sequences import SequenceWriter
 from seq2seq.data.statistics import SplitStatistics
@@ -16,69 +17,71 @@ from seq2seq.data.tokenizer import WORD_START, Tokenizer
 Linked = tuple[Pair, list[Link]]
 """A pair and the links between its words, none where the corpus gives none."""
 
+CHUNK = 10_000
+"""Pairs encoded together: enough for all threads, little enough to stay in cache."""
+
 Row = tuple[list[int], list[int], Linked]
 """A pair as ids of pieces, and as text with links."""
 
 
-class SplitEncoder:
-    """Writes the ids of splits, and their links.
+def keep_all(source: Sequence[int], target: Sequence[int], pair: Pair) -> bool:
+    """Keep every pair, as splits to evaluate on need."""
+    return True
+
+
+class SplitWriter:
+    """Writes the pairs of one split.
 
     Args:
-        folder: where to.
-        languages: source and target, as the files are named.
         tokenizers: of source and target.
-
-    Attributes:
-        entries: for each split encoded so far what the manifest says about it.
-        statistics: of each of them.
+        source: gets the ids of the sources.
+        target: gets those of the targets.
+        links: gets the links between them; None where there are none.
     """
 
-    def __init__(self, folder: Path, languages: tuple[str, str], tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
-        self._folder, self._languages, self._tokenizers = folder, languages, tokenizers
-        self.entries: dict[str, dict[str, Any]] = {}
-        self.statistics: dict[str, SplitStatistics] = {}
+    def __init__(
+        self,
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        source: SequenceWriter,
+        target: SequenceWriter,
+        links: SequenceWriter | None,
+    ) -> None:
+        self._tokenizers = tokenizers
+        self._source, self._target, self._links = source, target, links
+        self._pairs = 0
+        self.statistics = SplitStatistics(*(tokenizer.vocab_size for tokenizer in tokenizers))
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says about the split."""
+        tokens = {"source_tokens": self._source.tokens, "target_tokens": self._target.tokens}
+        return {"pairs": self._pairs, "ids": True, **tokens}
 
     def write(
         self,
-        split: str,
         chunks: Iterable[Sequence[Linked]],
-        *,
-        aligned: bool,
-        longest: int,
-        keep: Callable[[list[int], list[int], Pair], bool],
+        language: str,
+        keep: Callable[[list[int], list[int], Pair], bool] = keep_all,
     ) -> None:
-        """Write one split.
+        """Add pairs.
 
         Args:
-            split: its name.
-            chunks: its pairs; those of a chunk are encoded together.
-            aligned: whether they have links to write.
-            longest: most pieces of a side that is kept; links hold places below it.
+            chunks: pairs; those of a chunk are encoded together.
+            language: that they are translated into, of which sources are tagged where the tokenizer has tags.
             keep: is asked about each pair, in order; what it refuses is left out.
         """
         source_tokenizer, target_tokenizer = self._tokenizers
-        source_stem, target_stem = (self._folder / f"{split}.{language}" for language in self._languages)
-        statistics = SplitStatistics(source_tokenizer.vocab_size, target_tokenizer.vocab_size)
-        links_writer = SequenceWriter(self._folder / f"{split}.links", longest) if aligned else None
-        count = 0
-        with (
-            SequenceWriter(source_stem, source_tokenizer.vocab_size) as source_writer,
-            SequenceWriter(target_stem, target_tokenizer.vocab_size) as target_writer,
-            links_writer or nullcontext(),
-        ):
-            for chunk in chunks:
-                sources, targets = zip(*(pair for pair, _ in chunk), strict=True)
-                encoded = zip(source_tokenizer.encode(sources), target_tokenizer.encode(targets), chunk, strict=True)
-                kept: list[Row] = [row for row in encoded if keep(row[0], row[1], row[2][0])]
-                source = source_writer.append([row[0] for row in kept])
-                target = target_writer.append([row[1] for row in kept])
-                if links_writer:
-                    links_writer.append([self._linked_pieces(row) for row in kept])
-                statistics.add(source, target, [pair for _, _, (pair, _) in kept])
-                count += len(kept)
-            tokens = {"source_tokens": source_writer.tokens, "target_tokens": target_writer.tokens}
-        self.entries[split] = {"pairs": count, "ids": True, **tokens}
-        self.statistics[split] = statistics
+        tag = source_tokenizer.tag(language)
+        for chunk in chunks:
+            sources, targets = zip(*(pair for pair, _ in chunk), strict=True)
+            encoded = zip(source_tokenizer.encode(sources), target_tokenizer.encode(targets), chunk, strict=True)
+            kept: list[Row] = [(tag + row[0], *row[1:]) for row in encoded if keep(row[0], row[1], row[2][0])]
+            source = self._source.append([row[0] for row in kept])
+            target = self._target.append([row[1] for row in kept])
+            if self._links:
+                self._links.append([self._linked_pieces(row) for row in kept])
+            self.statistics.add(source, target, [pair for _, _, (pair, _) in kept])
+            self._pairs += len(kept)
 
     def _linked_pieces(self, row: Row) -> list[int]:
         """Return the places of a source piece and a target piece, in turn, for each sure link between them."""
@@ -88,3 +91,63 @@ class SplitEncoder:
         pieces = self._tokenizers[0].pieces(source), self._tokenizers[1].pieces(target)
         linked = piece_links((link for link in links if link.sure), *pieces)
         return [place for link in linked for place in (link.source, link.target)]
+
+
+class SplitEncoder:
+    """Writes the ids of splits, and their links.
+
+    Args:
+        folder: where to.
+        sides: source and target, as the files are named.
+        tokenizers: of source and target.
+
+    Attributes:
+        entries: for each split encoded so far what the manifest says about it.
+        statistics: of each of them.
+    """
+
+    def __init__(self, folder: Path, sides: tuple[str, str], tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+        self._folder, self._sides, self._tokenizers = folder, sides, tokenizers
+        self.entries: dict[str, dict[str, Any]] = {}
+        self.statistics: dict[str, SplitStatistics] = {}
+
+    @contextmanager
+    def split(self, name: str, *, longest: int | None) -> Iterator[SplitWriter]:
+        """Give what writes one split, for the time of a ``with`` block.
+
+        Args:
+            name: of the split.
+            longest: most pieces of a side, below which links hold places; None where the split has no links.
+        """
+        limits = [tokenizer.vocab_size for tokenizer in self._tokenizers]
+        with ExitStack() as open_files:
+            source, target = (
+                open_files.enter_context(SequenceWriter(self._folder / f"{name}.{side}", limit))
+                for side, limit in zip(self._sides, limits, strict=True)
+            )
+            links = None
+            if longest is not None:
+                links = open_files.enter_context(SequenceWriter(self._folder / f"{name}.links", longest))
+            writer = SplitWriter(self._tokenizers, source, target, links)
+            yield writer
+        self.entries[name], self.statistics[name] = writer.entry, writer.statistics
+
+
+def linked_pairs(split: str, pairs: Iterable[Pair], lines: Iterable[str] | None) -> Iterator[Linked]:
+    """Yield each pair with the links that its line of a split's alignments holds.
+
+    Raises:
+        DataError: a line cannot be used; the message says which.
+    """
+    if lines is None:
+        yield from zip(pairs, itertools.repeat([]), strict=False)
+        return
+    for number, (pair, line) in enumerate(zip(pairs, lines, strict=True), start=1):
+        yield pair, links_of(line, pair, f"the links of pair {number} of split {split!r}")
+
+
+def chunked(pairs: Iterable[Linked]) -> Iterator[list[Linked]]:
+    """Yield pairs in lists of :data:`CHUNK`."""
+    iterator = iter(pairs)
+    while chunk := list(itertools.islice(iterator, CHUNK)):
+        yield chunk

@@ -14,9 +14,10 @@ import platform
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,17 @@ import numpy as np
 import sentencepiece
 
 import seq2seq
-from seq2seq.data.alignment import format_links, links_after_cleaning, links_of
-from seq2seq.data.cleaning import Cleaner, CleaningConfig
-from seq2seq.data.corpora import TRAIN, VALIDATION, Corpus
-from seq2seq.data.encoding import Linked, SplitEncoder
+from seq2seq.data.cleaning import Cleaner, CleaningConfig, EarlierPairs, EvaluationText
+from seq2seq.data.corpora import TRAIN, Corpus, is_validation
+from seq2seq.data.encoding import SplitEncoder, chunked, linked_pairs
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
-from seq2seq.data.formats import Pair, read_lines, read_pairs
-from seq2seq.data.progress import Progress
+from seq2seq.data.formats import Pair, read_pairs
+from seq2seq.data.portion import PortionBuild, total
+from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.statistics import Examples, coverage, write_statistics
-from seq2seq.data.store import FORMAT, Prepared, PreparedData, write_manifest
+from seq2seq.data.store import FORMAT, Prepared, PreparedData, side_names, write_manifest
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError, listing
-
-CHUNK = 10_000
-"""Pairs encoded together: enough for all threads, little enough to stay in cache."""
 
 _ANY = 2**32  # pieces, where nothing limits them
 _SAMPLE_SEED = 1  # fixed, not the run's: runs that differ in their seed share one vocabulary
@@ -113,61 +111,60 @@ class _Build:
     ) -> None:
         self.corpus, self.cleaning, self.config = corpus, cleaning, tokenizer
         self.folder, self.report = folder, report
-        self.examples = Examples()
+        self.sides = side_names(corpus.source, corpus.target)
         self.splits: dict[str, dict[str, Any]] = {}
-        self.aligned = [split for split in corpus.splits() if corpus.alignments(split) is not None]
 
     def run(self, key: str, fingerprint: dict[str, Any]) -> None:
         """Fill the folder; the manifest is the last file."""
         corpus = self.corpus
-        if self.aligned:
-            self.report(f"Word alignments: {listing(self.aligned)}")
         for split in corpus.splits():  # first, so that a fault in a small file shows at once
             if split != TRAIN:
                 self._copy_text(split)
-        self.cleaner = Cleaner(self.cleaning, corpus.source, corpus.target, self._evaluation_pairs())
-        clean = [self.folder / f"clean.{part}" for part in ("source", "target", "links")]
-        source, target, links = clean
-        sample, passed = self._clean(source, target, links)
-        models = self._train_tokenizers(sample)
-        trained = [*models.values()]
+        examples = Examples()
+        earlier: dict[tuple[str, str], EarlierPairs] = {}
+        portions = self._portions(examples, earlier)
+        aligned = {TRAIN} if any(portion.aligned for portion in portions) else set()
+        aligned |= {split for split in self.splits if corpus.alignments(split) is not None}
+        if aligned:
+            self.report(f"Word alignments: {listing(split for split in corpus.splits() if split in aligned)}")
+        sample: Reservoir[Pair] = Reservoir(self.config.sample, random.Random(_SAMPLE_SEED))
+        for portion in portions:
+            portion.clean(sample)
+        models = self._train_tokenizers(sample.kept)
         del sample  # the largest thing in memory
-        encoder = SplitEncoder(self.folder, (corpus.source, corpus.target), (trained[0], trained[-1]))
-        lines = read_lines(links) if TRAIN in self.aligned else None
-        pairs = _linked(TRAIN, read_pairs(source, target), lines)
-        progress = Progress(self.report, "Encoding", passed)
+        trained = [*models.values()]
+        encoder = SplitEncoder(self.folder, self.sides, (trained[0], trained[-1]))
         longest = self.cleaning.max_length or _ANY
-        encoder.write(
-            TRAIN, progress.over(_chunks(pairs)), aligned=TRAIN in self.aligned, longest=longest, keep=self._keep
-        )
-        for path in clean:
-            path.unlink()
-        self._refuse_nothing("kept after cleaning")
-        self.report(f"Training pairs: {self.cleaner.summary()}")
-        if self.cleaner.overlap["either"]:
-            self.report(self._overlap())
-        if VALIDATION in self.splits:
-            chunks = _chunks(self._linked_pairs(VALIDATION))
-            aligned = VALIDATION in self.aligned
-            encoder.write(VALIDATION, chunks, aligned=aligned, longest=_ANY, keep=lambda source, target, pair: True)
+        with encoder.split(TRAIN, longest=longest if TRAIN in aligned else None) as writer:
+            for portion in portions:
+                portion.encode(writer)
+        for split in filter(is_validation, self.splits):
+            with encoder.split(split, longest=_ANY if split in aligned else None) as writer:
+                pairs = linked_pairs(split, corpus.pairs(split), corpus.alignments(split))
+                writer.write(chunked(pairs), corpus.languages(split)[1])
+        self._tell(portions)
         values = {
             "key": key,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "corpus": {"name": corpus.name, "description": corpus.describe(), "fingerprint": fingerprint},
             "source": corpus.source,
             "target": corpus.target,
+            "portions": [portion.entry for portion in portions],
             "splits": {
                 name: self.splits.get(name, {})
                 | encoder.entries.get(name, {})
-                | ({"aligned": True} if name in self.aligned else {})
+                | ({"aligned": True} if name in aligned else {})
                 for name in corpus.splits()
             },
             "aliases": dict(corpus.aliases),
             "cleaning": {
                 "settings": asdict(self.cleaning),
-                "counts": self.cleaner.counts,
-                "overlap": self.cleaner.overlap,
-                "duplicates": self.cleaner.duplicates,
+                "counts": total([portion.cleaner.counts for portion in portions]),
+                "overlap": total([portion.cleaner.overlap for portion in portions]),
+                "duplicates": {
+                    "pairs": sum(one.duplicates["pairs"] for one in earlier.values()),
+                    "exact": all(one.duplicates["exact"] for one in earlier.values()),
+                },
             },
             "tokenizer": {
                 "settings": asdict(self.config),
@@ -185,71 +182,45 @@ class _Build:
         if self.config.joint:
             uses = [uses[0] + uses[1]]
         statistics = {
-            "examples": self.examples.pairs,
+            "examples": examples.pairs,
             "splits": {split: found.values() for split, found in encoder.statistics.items()},
             "coverage": {name: coverage(counts) for name, counts in zip(models, uses, strict=True)},
         }
         write_statistics(self.folder, statistics)
         write_manifest(self.folder, values)
 
-    def _keep(self, source: list[int], target: list[int], pair: Pair) -> bool:
-        outcome = self.cleaner.decide(source, target)
-        if outcome != "kept":
-            self.examples.add(outcome, pair)
-        return outcome == "kept"
+    def _portions(self, examples: Examples, earlier: dict[tuple[str, str], EarlierPairs]) -> list[PortionBuild]:
+        """Return what builds each portion; ``earlier`` is filled, for the portions of a direction share theirs."""
+        evaluation = EvaluationText()
+        for split in self.splits:
+            evaluation.add(self.corpus.languages(split), read_pairs(*self._text_files(split)))
+        portions = []
+        for name, one in self.corpus.portions().items():
+            direction = one.source, one.target
+            seen = earlier.setdefault(direction, EarlierPairs(self.cleaning.duplicates))
+            cleaner = Cleaner(self.cleaning, *direction, evaluation, seen)
+            portions.append(PortionBuild(name, one, cleaner, examples, self.folder, self.report))
+        return portions
 
-    def _overlap(self) -> str:
-        shared = self.cleaner.overlap
+    def _tell(self, portions: Sequence[PortionBuild]) -> None:
+        """Report how many pairs were kept."""
+        for portion in portions:
+            of = f" of {portion.name}" if len(portions) > 1 else ""
+            self.report(f"Training pairs{of}: {portion.cleaner.summary()}")
+        shared = total([portion.cleaner.overlap for portion in portions])
+        if not shared["either"]:
+            return
         setting = self.cleaning.decontaminate
         outcome = f"those that share {'a side' if setting == 'either' else f'the {setting}'} are dropped"
         if setting == "none":
             outcome = "kept; cleaning.decontaminate=either drops them"
-        return (
+        self.report(
             f"Training pairs that are in other splits too: {shared['source']:,} by source, {shared['target']:,} by "
             f"target, {shared['both']:,} by both ({outcome})"
         )
 
-    def _evaluation_pairs(self) -> Iterator[Pair]:
-        for split in self.splits:
-            yield from read_pairs(*self._text_files(split))
-
-    def _text_files(self, split: str) -> tuple[Path, Path]:
-        return self.folder / f"{split}.{self.corpus.source}.txt", self.folder / f"{split}.{self.corpus.target}.txt"
-
-    def _linked_pairs(self, split: str) -> Iterator[Linked]:
-        return _linked(split, self.corpus.pairs(split), self.corpus.alignments(split))
-
-    def _clean(self, source_path: Path, target_path: Path, links_path: Path) -> tuple[list[Pair], int]:
-        """Write the clean training text, one file a side, and its links.
-
-        Returns:
-            an even sample of it (Vitter, 1985), and the number of all clean pairs.
-        """
-        draw = random.Random(_SAMPLE_SEED)
-        sample: list[Pair] = []
-        passed = 0
-        with (
-            source_path.open("w", encoding="utf-8") as source,
-            target_path.open("w", encoding="utf-8") as target,
-            links_path.open("w", encoding="utf-8") as links_file,
-        ):
-            progress = Progress(self.report, "Cleaning", None)
-            for chunk in progress.over(_chunks(self._linked_pairs(TRAIN))):
-                for (raw, links), pair in zip(chunk, self.cleaner.clean([pair for pair, _ in chunk]), strict=True):
-                    if isinstance(pair, str):
-                        self.examples.add(pair, raw)
-                        continue
-                    source.write(pair[0] + "\n")
-                    target.write(pair[1] + "\n")
-                    links_file.write(format_links(links_after_cleaning(links, raw, pair) if links else ()) + "\n")
-                    passed += 1
-                    if len(sample) < self.config.sample:
-                        sample.append(pair)
-                    elif (place := draw.randrange(passed)) < self.config.sample:
-                        sample[place] = pair
-        if not passed:
-            self._refuse_nothing("left")
-        return sample, passed
+    def _text_files(self, split: str) -> list[Path]:
+        return [self.folder / f"{split}.{code}.txt" for code in self.corpus.languages(split)]
 
     def _train_tokenizers(self, sample: list[Pair]) -> dict[str, Tokenizer]:
         """Train one model or two; return them by file name, source first."""
@@ -257,21 +228,23 @@ class _Build:
             texts: dict[str, Iterable[str]] = {"tokenizer.model": itertools.chain.from_iterable(sample)}
         else:
             texts = {
-                f"tokenizer.{self.corpus.source}.model": (pair[0] for pair in sample),
-                f"tokenizer.{self.corpus.target}.model": (pair[1] for pair in sample),
+                f"tokenizer.{side}.model": map(itemgetter(place), sample) for place, side in enumerate(self.sides)
             }
-        models = {
-            name: train_tokenizer(sentences, self.config, self.folder / name) for name, sentences in texts.items()
-        }
+        languages = [*dict.fromkeys(portion.target for portion in self.corpus.portions().values())]
+        models: dict[str, Tokenizer] = {}
+        for name, sentences in texts.items():
+            # Sources say which language they are to become, where there is a choice.
+            tags = languages if len(languages) > 1 and not models else []
+            models[name] = train_tokenizer(sentences, self.config, self.folder / name, tags=tags)
         sizes = f"{self.config.vocab_size:,} pieces" + ("" if self.config.joint else " for each language")
         self.report(f"Tokenizer: {self.config.type}, {sizes}, from {len(sample):,} pairs")
         return models
 
     def _copy_text(self, split: str) -> None:
         """Write the raw text of a split, which scores are computed against, and its links: nothing changed."""
-        paths = (self.folder / f"{split}.{code}.txt" for code in (self.corpus.source, self.corpus.target))
+        paths = self._text_files(split)
         count = 0
-        with next(paths).open("w", encoding="utf-8") as source, next(paths).open("w", encoding="utf-8") as target:
+        with paths[0].open("w", encoding="utf-8") as source, paths[1].open("w", encoding="utf-8") as target:
             for pair in self.corpus.pairs(split):
                 source.write(pair[0] + "\n")
                 target.write(pair[1] + "\n")
@@ -280,27 +253,7 @@ class _Build:
             raise DataError(
                 f"split {split!r} of {self.corpus.describe()} must have pairs, but is empty; remove or fill it"
             )
-        self.splits[split] = {"pairs": count, "ids": False}
+        self.splits[split] = {"pairs": count, "ids": False, "languages": list(self.corpus.languages(split))}
         if (lines := self.corpus.alignments(split)) is not None:
             with (self.folder / f"{split}.align.txt").open("w", encoding="utf-8") as handle:
                 handle.writelines(line + "\n" for line in lines)
-
-    def _refuse_nothing(self, stage: str) -> None:
-        if not self.cleaner.counts["kept"]:
-            raise DataError(
-                f"{self.corpus.describe()} must have training pairs, but none is {stage}: {self.cleaner.summary()}"
-            )
-
-
-def _linked(split: str, pairs: Iterable[Pair], lines: Iterable[str] | None) -> Iterator[Linked]:
-    if lines is None:
-        yield from zip(pairs, itertools.repeat([]), strict=False)
-        return
-    for number, (pair, line) in enumerate(zip(pairs, lines, strict=True), start=1):
-        yield pair, links_of(line, pair, f"the links of pair {number} of split {split!r}")
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
-        yield chunk

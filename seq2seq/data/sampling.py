@@ -22,7 +22,6 @@ from seq2seq.config import Fraction, Probability
 from seq2seq.data.alignment import Link, piece_links, words_of_pieces
 from seq2seq.data.batching import (
     Batch,
-    Integers,
     Position,
     TrainingBatches,
     make_batch,
@@ -30,7 +29,8 @@ from seq2seq.data.batching import (
     round_up,
     shuffled_batches,
 )
-from seq2seq.data.sequences import Sequences
+from seq2seq.data.mixing import Mixing
+from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.errors import ConfigError
 
@@ -142,6 +142,7 @@ class SampledBatches(TrainingBatches):
         multiple: widths are padded to multiples of this.
         seed: decides every order and every segmentation.
         links: links between the stored pieces of each pair, or None; they follow their words to the new pieces.
+        mixing: which pairs an epoch holds; None: each pair once.
     """
 
     def __init__(
@@ -155,11 +156,14 @@ class SampledBatches(TrainingBatches):
         multiple: int,
         seed: int,
         links: Sequences | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
-        super().__init__(source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links)
+        super().__init__(
+            source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links, mixing=mixing
+        )
         self.tokenizers, self.sampling = tokenizers, sampling
         self.parts = max(1, round(int(self.widths.sum()) / (PART * max_tokens)))
-        self._order: tuple[int, Integers] | None = None
+        self._shuffled: tuple[int, Integers] | None = None
         self._closed = False
         self._drawn: dict[tuple[int, int], Future[Part]] = {}
         # One thread only: more of them would draw in an order of their own.
@@ -204,9 +208,9 @@ class SampledBatches(TrainingBatches):
 
     def _draw(self, epoch: int, number: int) -> Part:
         """Draw a part: a pure function, run by the thread."""
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.widths))
-        rows = np.array_split(self._order[1], self.parts)[number]
+        if self._shuffled is None or self._shuffled[0] != epoch:
+            self._shuffled = epoch, self._order(epoch, np.random.default_rng((self.seed, epoch)))
+        rows = np.array_split(self._shuffled[1], self.parts)[number]
         key = self.seed, epoch, 1 + number  # not 0, which numpy takes for no number at all
         source = self._side(self.source, self.tokenizers[0], self.sampling.source, rows, (*key, 1))
         target = self._side(self.target, self.tokenizers[1], self.sampling.target, rows, (*key, 2))
@@ -232,12 +236,15 @@ class SampledBatches(TrainingBatches):
         if not strength:
             return sentences
         longest = int(stored.lengths.max())
+        tags = set(tokenizer.tags.values())
         drawn: list[list[int]] = []
         for start in range(0, len(sentences), CHUNK):
             if self._closed:
                 raise CancelledError
             seed = int(np.random.SeedSequence((*key, start)).generate_state(1)[0])
             drawn += tokenizer.sample(tokenizer.decode(sentences[start : start + CHUNK]), strength, seed)
+        if tags:  # no text holds them, so they were lost on the way
+            drawn = [[i for i in before[:1] if i in tags] + now for before, now in zip(sentences, drawn, strict=True)]
         return [
             before if len(now) > longest or UNK in now or UNK in before else now
             for before, now in zip(sentences, drawn, strict=True)

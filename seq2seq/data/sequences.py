@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from seq2seq.errors import DataError
 
+Integers = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Sequences:

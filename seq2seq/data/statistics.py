@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.data.formats import Pair
+from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import EOS, UNK
 from seq2seq.errors import DataError
@@ -31,21 +32,20 @@ _SEED = 1
 
 
 class Examples:
-    """A few pairs of each kind, drawn evenly from all of them (Vitter, 1985), long ones cut."""
+    """A few pairs of each kind, drawn evenly from all of them, long ones cut."""
 
     def __init__(self) -> None:
         self._draw = random.Random(_SEED)
-        self._seen: dict[str, int] = {}
-        self.pairs: dict[str, list[Pair]] = {}
+        self._samples: dict[str, Reservoir[Pair]] = {}
+
+    @property
+    def pairs(self) -> dict[str, list[Pair]]:
+        """The examples, by kind."""
+        return {kind: sample.kept for kind, sample in self._samples.items()}
 
     def add(self, kind: str, pair: Pair) -> None:
         """Offer one pair."""
-        seen = self._seen[kind] = self._seen.get(kind, 0) + 1
-        kept = self.pairs.setdefault(kind, [])
-        if len(kept) < _EXAMPLES:
-            kept.append(_cut(pair))
-        elif (place := self._draw.randrange(seen)) < _EXAMPLES:
-            kept[place] = _cut(pair)
+        self._samples.setdefault(kind, Reservoir(_EXAMPLES, self._draw)).offer(_cut(pair))
 
 
 class SideStatistics:

@@ -5,9 +5,13 @@ A prepared folder holds, for source language ``en`` and target language ``de``:
 * ``manifest.json``: where the text came from, what was dropped, versions, and the size of every other file;
 * ``tokenizer.model``, or ``tokenizer.en.model`` and ``tokenizer.de.model``;
 * ``train.en.ids.npy`` and ``train.en.offsets.npy``, likewise ``de`` and ``validation``: see :class:`Sequences`;
-* ``<split>.en.txt`` and ``<split>.de.txt`` for every split but train: the raw text, one sentence a line;
+* ``<split>.en.txt`` and ``<split>.de.txt`` for every split but train: the raw text, one sentence a line, where
+  ``en`` and ``de`` are the languages of that split;
 * where the corpus has word alignments, ``train.links.ids.npy`` and ``train.links.offsets.npy``, likewise
   ``validation``: see :meth:`PreparedData.links`; and ``<split>.align.txt`` beside raw text, from en to de.
+
+A mixture's training pairs stand one portion after the other, those of several directions in ``train.source`` and
+``train.target``; its other splits are those of its portions, each under a name of its own.
 
 It needs nothing outside itself: copied to another machine, it trains there.
 """
@@ -17,9 +21,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
-from seq2seq.data.corpora import TRAIN, Corpus, resolve_split
+from seq2seq.data.corpora.base import TRAIN, Corpus, check_language, resolve_split, resolve_splits
 from seq2seq.data.formats import Pair, read_lines
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import Tokenizer
@@ -31,6 +35,27 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 
 
+class Portion(NamedTuple):
+    """Training pairs that follow each other and have one origin and one direction.
+
+    Attributes:
+        name: as the mixture calls it; for other corpora, the corpus's own.
+        source: source language.
+        target: target language.
+        pairs: number of them.
+    """
+
+    name: str
+    source: str
+    target: str
+    pairs: int
+
+
+def side_names(source: str, target: str) -> tuple[str, str]:
+    """Return what files of token ids are named after: the languages, or else the sides."""
+    return (source, target) if source != target else ("source", "target")
+
+
 class PreparedData:
     """A prepared folder, opened.
 
@@ -40,8 +65,8 @@ class PreparedData:
     Attributes:
         folder: where it is.
         manifest: the JSON values of ``manifest.json``.
-        source: source language.
-        target: target language.
+        source: source language; ``mul`` where a mixture has several.
+        target: target language, likewise.
         splits: names of all splits; those but ``train`` have raw text.
         source_tokenizer: encodes the source language.
         target_tokenizer: encodes the target language; the same object where the vocabulary is joint.
@@ -55,6 +80,9 @@ class PreparedData:
         self.manifest = _read_manifest(self.folder)
         self.source, self.target = str(self.manifest["source"]), str(self.manifest["target"])
         self.splits = tuple(self.manifest["splits"])
+        for direction in ((self.source, self.target), *map(self.languages, self.splits)):
+            for key, code in zip(("source", "target"), direction, strict=True):
+                check_language(key, str(code))
         hashes: dict[str, str] = self.manifest["tokenizer"]["files"]
         models = [Tokenizer.load(self.folder / name) for name in hashes]
         for model, (name, sha256) in zip(models, hashes.items(), strict=True):
@@ -72,6 +100,35 @@ class PreparedData:
         """
         return resolve_split(split, self.splits, self.manifest["aliases"])
 
+    def resolve_all(self, split: str) -> tuple[str, ...]:
+        """Return the canonical names of all splits that ``split`` means, of every portion of a mixture.
+
+        Raises:
+            DataError: there is none.
+        """
+        return resolve_splits(split, self.splits, self.manifest["aliases"])
+
+    def languages(self, split: str) -> tuple[str, str]:
+        """Return the source and the target language of a split."""
+        source, target = self.manifest["splits"][self.resolve(split)].get("languages", (self.source, self.target))
+        return source, target
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """The directions of translation that the training text has, each as source and target language."""
+        return tuple(dict.fromkeys((portion.source, portion.target) for portion in self.portions))
+
+    @property
+    def portions(self) -> tuple[Portion, ...]:
+        """What the training pairs consist of, in their order."""
+        whole = Portion(
+            self.manifest["corpus"]["name"], self.source, self.target, self.manifest["splits"][TRAIN]["pairs"]
+        )
+        found = self.manifest.get("portions")
+        if found is None:
+            return (whole,)
+        return tuple(Portion(one["name"], one["source"], one["target"], one["pairs"]) for one in found)
+
     def ids(self, split: str) -> tuple[Sequences, Sequences]:
         """Return source and target ids of ``train`` or ``validation``, mapped from disk.
 
@@ -82,7 +139,7 @@ class PreparedData:
         if not self.manifest["splits"][split]["ids"]:
             known = (name for name, entry in self.manifest["splits"].items() if entry["ids"])
             raise DataError(f"`split` must be one of {listing(known)} to have token ids, but is {split!r} instead")
-        source, target = (Sequences.open(self.folder / f"{split}.{code}") for code in (self.source, self.target))
+        source, target = (Sequences.open(self.folder / f"{split}.{side}") for side in self._sides)
         return source, target
 
     def text(self, split: str) -> tuple[list[str], list[str]]:
@@ -95,9 +152,7 @@ class PreparedData:
         if split == TRAIN:
             known = (name for name in self.splits if name != TRAIN)
             raise DataError(f"`split` must be one of {listing(known)} to have raw text, but is {TRAIN!r} instead")
-        source, target = (
-            list(read_lines(self.folder / f"{split}.{code}.txt")) for code in (self.source, self.target)
-        )
+        source, target = (list(read_lines(self.folder / f"{split}.{code}.txt")) for code in self.languages(split))
         return source, target
 
     def links(self, split: str) -> Sequences | None:
@@ -126,6 +181,10 @@ class PreparedData:
             list(read_lines(self.folder / f"{split}.align.txt")) if self._aligned(split) and split != TRAIN else None
         )
 
+    @property
+    def _sides(self) -> tuple[str, str]:
+        return side_names(self.source, self.target)
+
     def _aligned(self, split: str) -> bool:
         return bool(self.manifest["splits"][split].get("aligned"))
 
@@ -139,13 +198,13 @@ class Prepared(Corpus):
         folder: as written by :func:`seq2seq.data.prepare.prepare`; a relative path starts at the current directory.
     """
 
-    name: ClassVar[str] = "prepared"
+    name = "prepared"
 
     def __init__(self, *, folder: str | None) -> None:
         if folder is None:
             raise ConfigError("`folder` must name a prepared folder, but is null instead; give data.folder=FOLDER")
         self.data = PreparedData(folder)
-        super().__init__(self.data.source, self.data.target)
+        self.source, self.target = self.data.source, self.data.target
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the folder."""
@@ -154,6 +213,14 @@ class Prepared(Corpus):
     def resolve(self, split: str) -> str:
         """Return the canonical name of a split, as the original corpus would."""
         return self.data.resolve(split)
+
+    def resolve_all(self, split: str) -> tuple[str, ...]:
+        """Return the canonical names of all splits that ``split`` means, as the original corpus would."""
+        return self.data.resolve_all(split)
+
+    def languages(self, split: str) -> tuple[str, str]:
+        """Return the source and the target language of a split."""
+        return self.data.languages(split)
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield raw text; for ``train``, of which only ids were kept, the text that they decode to."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -21,13 +22,15 @@ from typing import Annotated, Literal
 import sentencepiece
 
 from seq2seq.config import PositiveInt, Range
-from seq2seq.errors import DataError
+from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Ids of padding, unknown piece, start and end of a sentence, in every vocabulary."""
 
 WORD_START = "▁"
 """What SentencePiece writes for the space before a word, at the start of the word's first piece."""
+
+_TAG = re.compile(r"<2([A-Za-z][A-Za-z0-9_-]*)>")
 
 MAX_MODEL_BYTES = 64 * 2**20
 """A larger file is no tokenizer: 100,000 pieces take about 2 MB."""
@@ -120,6 +123,32 @@ class Tokenizer:
         return int(self._processor.vocab_size())
 
     @cached_property
+    def tags(self) -> dict[str, int]:
+        """The id of the tag of each language to translate into; empty where the model knows only one."""
+        of = self._processor
+        # No text gives a control symbol, so nobody can choose the language from within a sentence.
+        ids = itertools.takewhile(of.is_control, range(EOS + 1, self.vocab_size))
+        names = {i: _TAG.fullmatch(of.id_to_piece(i)) for i in ids}
+        return {name[1]: i for i, name in names.items() if name}
+
+    def tag(self, language: str | None) -> list[int]:
+        """Return the ids that a source sentence must begin with to be translated into a language: one or none.
+
+        Raises:
+            ConfigError: there are tags, but none of this language.
+        """
+        if not self.tags:
+            return []
+        if language is None or language not in self.tags:
+            given = "null" if language is None else repr(language)
+            near = "" if language is None else suggest(language, self.tags)
+            raise ConfigError(
+                f"`target` must be the language to translate into, one of {listing(self.tags)}, "
+                f"but is {given} instead{near}"
+            )
+        return [self.tags[language]]
+
+    @cached_property
     def sha256(self) -> str:
         """Hash of the model: equal hashes give equal ids."""
         return hashlib.sha256(self.serialized).hexdigest()
@@ -168,10 +197,23 @@ def _threads(sentences: Sequence[object]) -> int:
     return min(os.cpu_count() or 1, 1 + len(sentences) // 100)
 
 
-def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig, path: str | Path) -> Tokenizer:
+def is_tag(piece: str) -> bool:
+    """Return whether a piece at the start of a sentence is a tag of the language to translate into."""
+    return _TAG.fullmatch(piece) is not None
+
+
+def train_tokenizer(
+    sentences: Iterable[str], config: TokenizerConfig, path: str | Path, *, tags: Sequence[str] = ()
+) -> Tokenizer:
     """Make a vocabulary from ``sentences`` and write it to ``path``.
 
     The result depends on the sentences, their order and the settings only, not on the machine.
+
+    Args:
+        sentences: text to make it of.
+        config: the settings.
+        path: of the model file.
+        tags: languages that get a tag each, which counts as one of the pieces.
 
     Raises:
         DataError: there is no text, or ``vocab_size`` is too large or too small for it; the message says by how much.
@@ -190,6 +232,7 @@ def train_tokenizer(sentences: Iterable[str], config: TokenizerConfig, path: str
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
+            control_symbols=[f"<2{language}>" for language in tags],
             max_sentence_length=_LONGEST_LINE,
             num_threads=_TRAINING_THREADS,
             minloglevel=_ERRORS_ONLY,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.alignment import Link, parse_links
-from seq2seq.data.batching import Batch, Integers, batches_in_order, gather, make_batch, pack
-from seq2seq.data.sequences import Sequences
+from seq2seq.data.batching import Batch, batches_in_order, gather, make_batch, pack
+from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import PAD, WORD_START, Tokenizer
 from seq2seq.evaluation.results import AttentionAlignment, AttentionEntropy, LinkCounts
 from seq2seq.model import Seq2SeqModel
@@ -93,10 +93,11 @@ def corpus_alignment(
         Words.of(tokenizer, sentences)
         for tokenizer, sentences in ((source_tokenizer, sources), (target_tokenizer, references))
     )
+    tags = [*source_tokenizer.tags.values()]
     heads: list[int] = []
     counts = np.zeros((0, 4), dtype=np.int64)
     for rows, batch, layers in _read(model, sources, references):
-        choices = _choices(layers, batch)
+        choices = _choices(layers, batch, tags)
         if not heads:
             heads = [layer.shape[1] for layer in layers]
             counts = np.zeros((len(choices), 4), dtype=np.int64)
@@ -160,7 +161,10 @@ class Words:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, sentences: Sequence[Sequence[int]]) -> Words:
-        """Number the words of N sentences, as :func:`seq2seq.data.alignment.words_of_pieces` does one by one."""
+        """Number the words of N sentences, as :func:`seq2seq.data.alignment.words_of_pieces` does one by one.
+
+        A tag gets the number of the word after it.
+        """
         starts_word = np.array(
             [piece.startswith(WORD_START) for piece in tokenizer.pieces(range(tokenizer.vocab_size))]
         )
@@ -168,7 +172,8 @@ class Words:
         filled = packed.lengths > 0
         first, last = packed.offsets[:-1][filled], packed.offsets[1:][filled] - 1
         running = np.cumsum(starts_word[packed.ids])
-        numbers = running - np.repeat(running[first], packed.lengths[filled])
+        tagged = np.isin(packed.ids[first], [*tokenizer.tags.values()])
+        numbers = np.maximum(running - np.repeat(running[first] + tagged, packed.lengths[filled]), 0)
         counts = np.zeros(len(packed), dtype=np.int64)
         counts[filled] = numbers[last] + 1
         return cls(replace(packed, ids=numbers.astype(np.uint32)), counts)
@@ -197,15 +202,16 @@ def _read(
         yield rows, batch, attention_weights(model, batch)
 
 
-def _choices(layers: Sequence[Tensor], batch: Batch) -> list[Integers]:
+def _choices(layers: Sequence[Tensor], batch: Batch, tags: Sequence[int]) -> list[Integers]:
     """Return the source piece (B, T) with the largest weight: for each head, each layer's mean, the mean of all.
 
-    -1 where all weight is on EOS, as sparse attention can have it: that target piece is linked to nothing.
+    -1 where all weight is on EOS or a tag, as sparse attention can have it: that target piece is linked to nothing.
     """
     means = [layer.float().mean(1, keepdim=True) for layer in layers]
     every = torch.cat([*layers, *means, torch.stack(means).mean(0)], dim=1)  # (B, C, T, S)
     places = torch.arange(batch.source.shape[1], device=every.device)
     is_piece = places < batch.source_lengths[:, None] - 1
+    is_piece &= ~torch.isin(batch.source, torch.tensor(tags, dtype=torch.int64, device=every.device))
     weight, chosen = every.masked_fill(~is_piece[:, None, None], 0.0).max(-1)
     chosen = chosen.masked_fill(weight == 0.0, -1)
     return list(chosen.transpose(0, 1).cpu().numpy())

@@ -72,12 +72,12 @@ def evaluate_translator(
     translator.model.eval()
     alignment = word_alignment(translator, test)
     start = time.perf_counter()
-    translations = translator.translate(test.sources, search)
+    translations = translator.translate(test.sources, search, test.target_language)
     seconds = time.perf_counter() - start
     scores = score_translations(translations, test.references, target_language=test.target_language)
     each = sentence_scores(translations, test.references)
     # What the model has seen: longer sources were cut.
-    read = [ids[: search.max_source_length] for ids in translator.source_tokenizer.encode(test.sources)]
+    read = [ids[: search.max_source_length] for ids in translator.encode(test.sources, test.target_language)]
     written = translator.target_tokenizer.encode(translations)
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",
@@ -110,7 +110,8 @@ def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment 
     if test.alignments is None:
         return None
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
-    sources, references = tokenizers[0].encode(test.sources), tokenizers[1].encode(test.references)
+    sources = translator.encode(test.sources, test.target_language)
+    references = tokenizers[1].encode(test.references)
     gold = gold_links(test.alignments, *tokenizers, sources, references)
     return corpus_alignment(translator.model, *tokenizers, sources, references, gold)
 

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.data import prepare as module
+from seq2seq.data import encoding as module
 from seq2seq.data.alignment import Link, format_links
 from seq2seq.data.batching import Batch, Position, TrainingBatches, make_batch, pack
 from seq2seq.data.cleaning import OFF, CleaningConfig

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from seq2seq.config import Component
-from seq2seq.data import prepare as module
+from seq2seq.data import encoding as module
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Files, Multi30k
 from seq2seq.data.prepare import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from seq2seq.data.formats import Pair
 from seq2seq.errors import ConfigError, DataError, listing, suggest
@@ -15,6 +15,21 @@ VALIDATION = "validation"
 
 ALIASES: Mapping[str, str] = {"valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION}
 """Other names in use for a split, each with the one used here."""
+
+
+def is_validation(split: str) -> bool:
+    """Return whether a split, by its canonical name, is for validation; each portion of a mixture may have one."""
+    return split.partition(".")[0] == VALIDATION
+
+
+def check_language(key: str, code: str) -> None:
+    """Refuse what is no language code: it becomes part of file names, so it must never be able to leave its folder.
+
+    Raises:
+        ConfigError: names the setting ``key``.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", code):
+        raise ConfigError(f"`{key}` must be a language code such as 'en' or 'pt_BR', but is {code!r} instead")
 
 
 def resolve_split(split: str, known: Collection[str], aliases: Mapping[str, str]) -> str:
@@ -30,8 +45,23 @@ def resolve_split(split: str, known: Collection[str], aliases: Mapping[str, str]
     return canonical
 
 
+def resolve_splits(split: str, known: Collection[str], aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the canonical names of all splits that ``split`` means: itself, or that of every portion of a mixture.
+
+    Raises:
+        DataError: there is none; see :func:`resolve_split`.
+    """
+    if split not in known and split not in aliases:
+        split = ALIASES.get(split, split)
+        named = [name for name in (*known, *aliases) if name.startswith(f"{split}.")]
+        found = dict.fromkeys(aliases.get(name, name) for name in named)
+        if found:
+            return tuple(name for name in found if name in known)
+    return (resolve_split(split, known, aliases),)
+
+
 class Corpus(ABC):
-    """Sentence pairs in named splits, in one direction of translation.
+    """Sentence pairs in named splits, in one direction of translation; only a mixture has several.
 
     Attributes:
         name: short name for folders and logs.
@@ -40,8 +70,8 @@ class Corpus(ABC):
         target: code of the language to translate into.
     """
 
-    name: ClassVar[str]
-    aliases: ClassVar[Mapping[str, str]] = ALIASES
+    name: str
+    aliases: Mapping[str, str] = ALIASES
     source: str
     target: str
 
@@ -50,12 +80,18 @@ class Corpus(ABC):
             if languages is not None and code not in languages:
                 near = suggest(code, languages)
                 raise ConfigError(f"`{key}` must be one of {listing(languages)}, but is {code!r} instead{near}")
-            # The code becomes part of file names, so it must never be able to leave its folder.
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", code):
-                raise ConfigError(f"`{key}` must be a language code such as 'en' or 'pt_BR', but is {code!r} instead")
+            check_language(key, code)
         if source == target:
             raise ConfigError(f"`target` must differ from the source language, but both are {source!r}")
         self.source, self.target = source, target
+
+    def portions(self) -> Mapping[str, Corpus]:
+        """Return the corpora that this one is made of, by name, each in one direction; here, itself alone."""
+        return {self.name: self}
+
+    def languages(self, split: str) -> tuple[str, str]:
+        """Return the source and the target language of a split."""
+        return self.source, self.target
 
     @abstractmethod
     def splits(self) -> tuple[str, ...]:
@@ -87,3 +123,11 @@ class Corpus(ABC):
             DataError: there is no such split.
         """
         return resolve_split(split, self.splits(), self.aliases)
+
+    def resolve_all(self, split: str) -> tuple[str, ...]:
+        """Return the canonical names of all splits that ``split`` means, one for each portion of a mixture.
+
+        Raises:
+            DataError: there is none.
+        """
+        return resolve_splits(split, self.splits(), self.aliases)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora.base import ALIASES, TRAIN, Corpus
@@ -131,7 +131,7 @@ class Files(Corpus):
         root: the folder; a relative path starts at the current directory.
     """
 
-    name: ClassVar[str] = "files"
+    name = "files"
 
     def __init__(self, *, source: str, target: str, root: str | None) -> None:
         super().__init__(source, target)

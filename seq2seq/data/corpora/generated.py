@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from seq2seq.config import PositiveInt
 from seq2seq.data import grammar
@@ -24,7 +24,7 @@ class GrammarCorpus(Corpus):
         test: pairs for testing.
     """
 
-    name: ClassVar[str] = "grammar"
+    name = "grammar"
 
     def __init__(
         self,

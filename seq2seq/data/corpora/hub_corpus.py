@@ -52,7 +52,7 @@ class HubCorpus(Corpus):
     ) -> None:
         if not re.fullmatch(r"\w[\w-]*", name):
             raise ConfigError(f"`name` must be letters, digits, '_' and '-', but is {name!r} instead")
-        self.name = name  # type: ignore[misc]  # one class serves every corpus of the hub
+        self.name = name  # one class serves every corpus of the hub
         super().__init__(source, target, languages={code for pair in pairs for code in pair.split("-")})
         wanted = [f"{source}-{target}", f"{target}-{source}"]
         pair = next((pair for pair in wanted if pair in pairs), None)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any, cast
 from xml.sax.saxutils import unescape
 
 from seq2seq.data.corpora.base import TRAIN, VALIDATION, Corpus
@@ -61,7 +61,7 @@ class Iwslt14(Corpus):
         archive: the official ``de-en.tgz`` of release 2014-01, or a folder that holds it or its files.
     """
 
-    name: ClassVar[str] = "iwslt14"
+    name = "iwslt14"
 
     def __init__(self, *, source: str, target: str, archive: str | None) -> None:
         super().__init__(source, target, languages=LANGUAGES)

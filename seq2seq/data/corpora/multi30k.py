@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any
 
 from seq2seq.data.corpora.base import ALIASES, Corpus
 from seq2seq.data.corpora.files import FORMS, ParallelFolder
@@ -37,8 +38,8 @@ class Multi30k(Corpus):
         root: local folder of files ``<split>.<language>``, plain or compressed.
     """
 
-    name: ClassVar[str] = "multi30k"
-    aliases: ClassVar[Mapping[str, str]] = {**ALIASES, "test": "test_2016_flickr"}
+    name = "multi30k"
+    aliases = MappingProxyType({**ALIASES, "test": "test_2016_flickr"})
 
     def __init__(self, *, source: str, target: str, root: str | None) -> None:
         super().__init__(source, target, languages=LANGUAGES)

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from seq2seq.config import PositiveInt
 from seq2seq.data.corpora.base import TRAIN, VALIDATION, Corpus
@@ -56,7 +56,7 @@ class Paths(Corpus):
             refused either way.
     """
 
-    name: ClassVar[str] = "paths"
+    name = "paths"
 
     def __init__(
         self,

@@ -1,0 +1,148 @@
+"""Several corpora in one run, in one direction or in many."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seq2seq.config import Component
+from seq2seq.data.alignment import reversed_links
+from seq2seq.data.corpora.base import TRAIN, Corpus
+from seq2seq.data.formats import Pair
+from seq2seq.errors import ConfigError, DataError, listing
+
+MANY = "mul"
+"""The code that ISO 639-2 has for several languages."""
+
+
+class Reversed(Corpus):
+    """A corpus with its sides exchanged.
+
+    Args:
+        corpus: in one direction.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        super().__init__(corpus.target, corpus.source)
+        self._corpus = corpus
+        self.name, self.aliases = corpus.name, corpus.aliases
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits of the corpus."""
+        return self._corpus.splits()
+
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """Yield the pairs of a split, the target first."""
+        for source, target in self._corpus.pairs(split):
+            yield target, source
+
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of a split, from the corpus's target to its source."""
+        lines = self._corpus.alignments(split)
+        return None if lines is None else map(reversed_links, lines)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return that of the corpus, and that it is reversed."""
+        return {"reversed": self._corpus.fingerprint()}
+
+    def describe(self) -> str:
+        """Return the line of the corpus, and that it is reversed."""
+        return f"{self._corpus.describe()}, reversed"
+
+
+class Mixture(Corpus):
+    """Several corpora as one: trained on together, validated and tested on each by itself.
+
+    A *portion* is one of the corpora in one direction. All portions are training text; every other split keeps its
+    own name followed by that of its portion, as in ``test.books`` or, where both directions are used,
+    ``test.books.de-en``. Portions may differ in their languages. Where they differ in the target language, each
+    source sentence begins with a tag of the language that it is to be translated into (Johnson et al. 2017).
+
+    Args:
+        corpora: by a name of one's own choice.
+        both_directions: whether each of them is used from source to target and from target to source.
+    """
+
+    name = "mixture"
+
+    def __init__(self, *, corpora: Mapping[str, Component[Corpus]], both_directions: bool) -> None:
+        if not corpora:
+            raise ConfigError(
+                "`corpora` must name one corpus or more, but is empty instead; "
+                "add some with +data@data.corpora.NAME=CORPUS"
+            )
+        self._portions: dict[str, Corpus] = {}
+        for name, part in corpora.items():
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # it becomes part of file names
+                raise ConfigError(f"`corpora` must have names of letters, digits, _ and -, but has {name!r} instead")
+            corpus = part()
+            if isinstance(corpus, Mixture) or MANY in corpus.languages(TRAIN):
+                raise ConfigError(f"`corpora.{name}` must be a corpus in one direction, but is a mixture itself")
+            if both_directions:
+                for one in (corpus, Reversed(corpus)):
+                    self._portions[f"{name}.{one.source}-{one.target}"] = one
+            else:
+                self._portions[name] = corpus
+        sources, targets = ({side for side in sides} for sides in zip(*self._directions().values(), strict=True))
+        self.source, self.target = (side.pop() if len(side) == 1 else MANY for side in (sources, targets))
+        self.aliases = {
+            f"{alias}.{name}": f"{split}.{name}"
+            for name, portion in self._portions.items()
+            for alias, split in portion.aliases.items()
+        }
+
+    def _directions(self) -> dict[str, tuple[str, str]]:
+        return {name: (portion.source, portion.target) for name, portion in self._portions.items()}
+
+    def portions(self) -> Mapping[str, Corpus]:
+        """Return the portions by name."""
+        return self._portions
+
+    def languages(self, split: str) -> tuple[str, str]:
+        """Return the languages of a split; those of all training text may be :data:`MANY`."""
+        return (self.source, self.target) if split == TRAIN else self._directions()[self._portion_of(split)]
+
+    def splits(self) -> tuple[str, ...]:
+        """Return ``train``, and the other splits of each portion.
+
+        Raises:
+            DataError: a portion has no training text.
+        """
+        found = [TRAIN]
+        for name, portion in self._portions.items():
+            own = portion.splits()
+            if TRAIN not in own:
+                raise DataError(f"`data.corpora` must have training text each, but {name} has only {listing(own)}")
+            found += [f"{split}.{name}" for split in own if split != TRAIN]
+        return tuple(found)
+
+    def pairs(self, split: str) -> Iterator[Pair]:
+        """Yield the pairs of a split; all portions of ``train``, one after the other."""
+        if split == TRAIN:
+            return itertools.chain.from_iterable(portion.pairs(TRAIN) for portion in self._portions.values())
+        name = self._portion_of(split)
+        return self._portions[name].pairs(self.resolve(split).removesuffix(f".{name}"))
+
+    def alignments(self, split: str) -> Iterator[str] | None:
+        """Return the lines of links of a split of one portion; those of ``train`` are asked of each portion."""
+        if split == TRAIN:
+            return None
+        name = self._portion_of(split)
+        return self._portions[name].alignments(self.resolve(split).removesuffix(f".{name}"))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the direction and the fingerprint of each portion, by name."""
+        return {
+            name: {"languages": [portion.source, portion.target], **portion.fingerprint()}
+            for name, portion in self._portions.items()
+        }
+
+    def describe(self) -> str:
+        """Return one line for logs and reports."""
+        return f"mixture of {'; '.join(f'{name}: {one.describe()}' for name, one in self._portions.items())}"
+
+    def _portion_of(self, split: str) -> str:
+        split = self.resolve(split)
+        return next(name for name in self._portions if split.endswith(f".{name}"))

@@ -1,0 +1,268 @@
+"""The command that evaluates: from a checkpoint and a test set to a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seq2seq import checkpoint
+from seq2seq.config import Component, Values, parse
+from seq2seq.data.alignment import read_alignments
+from seq2seq.data.corpora import Corpus
+from seq2seq.data.corpora.sacrebleu_sets import load_test_set
+from seq2seq.errors import ConfigError, DataError, listing
+from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
+from seq2seq.evaluation.report import summary_lines, write_report
+from seq2seq.log import read_log, say, warn
+from seq2seq.runtime import DeviceName, describe_device
+from seq2seq.search import SearchConfig
+from seq2seq.translate import TRUSTED, Direction, Translator, directions_of
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What to evaluate, on what.
+
+    Attributes:
+        checkpoint: a run folder (its best checkpoint) or one checkpoint.
+        split: split of the corpus; null for ``test``. For a mixture it means that split of each portion that has it.
+        data: another corpus than the one the model was trained on; null for that one.
+        testset: instead of a corpus and its split, a test set by its name in sacreBLEU, such as ``wmt14/full``.
+        direction: of that test set, such as ``en-de``, where the model has several; null where it has one.
+        alignments: a file of word alignments of the split in Pharaoh format, one line a pair; null for the corpus's
+            own, if it has any.
+        search: how to translate.
+        device: where to compute.
+        output: folder of the report; null for one in ``evaluation/`` in the run folder, named after the test set.
+        allow_code: packages beside seq2seq whose classes the checkpoint may name.
+    """
+
+    checkpoint: str
+    split: str | None
+    data: Component[Corpus] | None
+    testset: str | None
+    direction: str | None
+    alignments: str | None
+    search: SearchConfig
+    device: DeviceName
+    output: str | None
+    allow_code: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if self.testset is None:
+            if self.direction is not None:
+                raise ConfigError(
+                    f"`direction` must be given beside `testset` alone, but is {self.direction!r}; "
+                    "a corpus has its own, data.source and data.target"
+                )
+            return
+        beside = {"data": self.data and self.data.target.__name__, "split": self.split}
+        mistakes = [
+            f"`{key}` must not be given beside `testset`, which is a test set by itself, but is {value!r}"
+            for key, value in beside.items()
+            if value is not None
+        ]
+        if mistakes:
+            raise ConfigError(mistakes)
+
+
+def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
+    """Evaluate a checkpoint and return the path of each report.
+
+    Raises:
+        UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
+    """
+    folder = checkpoint.locate(Path(config.checkpoint))
+    snapshot = checkpoint.load(folder)
+    if config.testset is None:
+        tests = corpus_test_sets(config, snapshot.config["settings"]["data"])
+    else:
+        tests = {config.testset.replace("/", "_"): named_test_set(config, directions_of(snapshot))}
+    if config.alignments is not None:
+        if len(tests) > 1:
+            raise ConfigError(
+                f"`alignments` must belong to one split, but {listing(tests)} are to be evaluated; give one as split"
+            )
+        [(name, test)] = tests.items()
+        pairs = zip(test.sources, test.references, strict=True)
+        tests = {name: replace(test, alignments=list(read_alignments(config.alignments, pairs, swapped=False)))}
+    for test in tests.values():
+        if test.alignments is not None and not any(test.alignments):
+            raise DataError(
+                f"`alignments` must hold links, but those of {test.split} have none; remove them or give others"
+            )
+    report = Reporter(folder, snapshot, config.search, config.device, config.allow_code)
+    return [report(test, place_of_report(config, folder, snapshot, name, len(tests))) for name, test in tests.items()]
+
+
+def place_of_report(
+    config: EvaluateConfig, folder: Path, snapshot: checkpoint.Snapshot, name: str, tests: int
+) -> Path:
+    """Return the folder of a report: never that of other scores of the run.
+
+    Args:
+        config: what was asked for.
+        folder: the checkpoint.
+        snapshot: its content.
+        name: of the test set.
+        tests: how many there are.
+    """
+    if config.output:
+        return Path(config.output) / name if tests > 1 else Path(config.output)
+    run = run_of(folder)
+    if run is None:
+        return folder / "evaluation" / name
+    if folder != (run / "checkpoints" / "best").resolve():
+        name += f"-{folder.name}"
+    own = snapshot.config["settings"].get("search", {})
+    for key, value in asdict(config.search).items():
+        if key != "max_tokens" and own.get(key) != value:
+            name += f"-{key}-{value}"
+    return run / "evaluation" / name
+
+
+def corpus_test_sets(config: EvaluateConfig, trained: Values) -> dict[str, TestSet]:
+    """Return the splits of a corpus that are asked for, by the name of their report.
+
+    Args:
+        config: which split, and which corpus, if not that of the training.
+        trained: settings of the corpus of the training.
+    """
+    if config.data is not None:
+        corpus = config.data()
+    else:
+        corpus = parse(_DataOnly, {"data": trained}, allowed=(TRUSTED, *config.allow_code)).data()
+    # The scores of a corpus the model was not trained on must not take the place of its own.
+    of = "" if config.data is None else f"{corpus.name}-"
+    return {
+        f"{of}{split}": split_of(corpus, split, config.alignments is None)
+        for split in corpus.resolve_all(config.split or "test")
+    }
+
+
+def split_of(corpus: Corpus, split: str, with_alignments: bool) -> TestSet:
+    """Return a split of a corpus, with its own alignments if those are wanted."""
+    pairs = list(corpus.pairs(split))
+    if not pairs:
+        raise DataError(f"`split` must have sentences, but {split} of {corpus.describe()} has none")
+    links = corpus.alignments(split) if with_alignments else None
+    source, target = corpus.languages(split)
+    return TestSet(
+        split=split,
+        source_language=source,
+        target_language=target,
+        sources=[source for source, _ in pairs],
+        references=[target for _, target in pairs],
+        alignments=None if links is None else list(links),
+    )
+
+
+def named_test_set(config: EvaluateConfig, directions: Sequence[Direction]) -> TestSet:
+    """Return a test set by its name in sacreBLEU; see :func:`load_test_set` for errors."""
+    assert config.testset is not None
+    known = {f"{source}-{target}": (source, target) for source, target in directions}
+    wanted = config.direction or (next(iter(known)) if len(known) == 1 else None)
+    if wanted not in known:
+        given = "null" if wanted is None else repr(wanted)
+        raise ConfigError(f"`direction` must be one of {listing(known)}, but is {given} instead")
+    source, target = known[wanted]
+    found = load_test_set(config.testset, source, target)
+    return TestSet(
+        split=config.testset,
+        source_language=source,
+        target_language=target,
+        sources=[sentence for sentence, _ in found.pairs],
+        references=[reference for _, reference in found.pairs],
+        origin=found.origin,
+    )
+
+
+def run_of(folder: Path) -> Path | None:
+    """Return the run folder that a checkpoint lies in; None for one that was copied elsewhere."""
+    return folder.parent.parent if folder.parent.name == "checkpoints" else None
+
+
+@dataclass(frozen=True)
+class _DataOnly:
+    data: Component[Corpus]
+
+
+class Reporter:
+    """Translates test sets with one checkpoint, scores them, writes reports and prints the scores.
+
+    Args:
+        folder: the checkpoint.
+        snapshot: its content.
+        search: how to translate.
+        device: where to compute.
+        allow_code: see :class:`EvaluateConfig`; None trusts the checkpoint wholly, as one's own run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        snapshot: checkpoint.Snapshot,
+        search: SearchConfig,
+        device: DeviceName,
+        allow_code: Sequence[str] | None,
+    ) -> None:
+        self.folder, self.snapshot, self.search = folder, snapshot, search
+        self.translator = Translator.restore(snapshot, device, allow_code, warn)
+
+    def __call__(self, test: TestSet, output: Path) -> Path:
+        """Evaluate on one test set and return the path of the report, in the folder ``output``.
+
+        Raises:
+            DataError: the model translates in another direction.
+        """
+        directions = directions_of(self.snapshot)
+        if (test.source_language, test.target_language) not in directions:
+            known = listing(f"{source}-{target}" for source, target in directions)
+            raise DataError(
+                f"`data` must be {known}, {'the direction' if len(directions) == 1 else 'a direction'} of the "
+                f"checkpoint, but is {test.source_language}-{test.target_language} instead"
+            )
+        run = run_of(self.folder)
+        say(f"Translating and scoring {len(test.sources):,} sentences of {test.split} with {self.folder}")
+        evaluation = evaluate_translator(
+            self.translator,
+            test,
+            self.search,
+            history=read_log(run) if run else [],
+            facts=facts_of(self.folder, self.snapshot, self.translator),
+        )
+        report = write_report(evaluation, output)
+        for line in summary_lines(evaluation):
+            say(line)
+        say(f"Report: {report}")
+        return report
+
+
+def described(settings: Any) -> str:
+    """Return a component's settings as its class with its arguments, however deep."""
+    if not isinstance(settings, dict):
+        return json.dumps(settings, ensure_ascii=False)
+    given = ", ".join(f"{key}={described(value)}" for key, value in settings.items() if key != "_target_")
+    name = str(settings.get("_target_", "")).rpartition(".")[2]
+    return f"{name}({given})" if given else name
+
+
+def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
+    """Return what a reader of the report wants to know about the model."""
+    settings = snapshot.config["settings"]
+    device = next(translator.model.parameters()).device
+    return {
+        "checkpoint": str(folder),
+        "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
+        "parameters": f"{translator.model.num_parameters:,}",
+        **{name: described(part) for name, part in settings.items() if isinstance(part, dict) and name != "search"},
+        "data key": str(snapshot.config["data"]),
+        "seed": str(settings["seed"]),
+        "device": describe_device(device),
+        "torch": torch.__version__,
+    }
