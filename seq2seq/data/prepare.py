@@ -15,8 +15,10 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import sentencepiece
 
 import seq2seq
 from seq2seq.data.alignment import format_links, links_after_cleaning, links_of
-from seq2seq.data.cleaning import Cleaner, CleaningConfig
+from seq2seq.data.cleaning import Cleaner, CleaningConfig, EarlierPairs, EvaluationText
 from seq2seq.data.corpora import TRAIN, VALIDATION, Corpus
 from seq2seq.data.encoding import Linked, SplitEncoder
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
@@ -125,14 +127,18 @@ class _Build:
         for split in corpus.splits():  # first, so that a fault in a small file shows at once
             if split != TRAIN:
                 self._copy_text(split)
-        self.cleaner = Cleaner(self.cleaning, corpus.source, corpus.target, self._evaluation_pairs())
+        languages = corpus.source, corpus.target
+        evaluation, earlier = EvaluationText(), EarlierPairs(self.cleaning.duplicates)
+        for split in self.splits:
+            evaluation.add(languages, read_pairs(*self._text_files(split)))
+        self.cleaner = Cleaner(self.cleaning, *languages, evaluation, earlier)
         clean = [self.folder / f"clean.{part}" for part in ("source", "target", "links")]
         source, target, links = clean
         sample, passed = self._clean(source, target, links)
         models = self._train_tokenizers(sample)
         trained = [*models.values()]
         del sample  # the largest thing in memory
-        encoder = SplitEncoder(self.folder, (corpus.source, corpus.target), (trained[0], trained[-1]))
+        encoder = SplitEncoder(self.folder, languages, (trained[0], trained[-1]))
         lines = read_lines(links) if TRAIN in self.aligned else None
         pairs = _linked(TRAIN, read_pairs(source, target), lines)
         progress = Progress(self.report, "Encoding", passed)
@@ -167,7 +173,7 @@ class _Build:
                 "settings": asdict(self.cleaning),
                 "counts": self.cleaner.counts,
                 "overlap": self.cleaner.overlap,
-                "duplicates": self.cleaner.duplicates,
+                "duplicates": earlier.duplicates,
             },
             "tokenizer": {
                 "settings": asdict(self.config),
@@ -209,10 +215,6 @@ class _Build:
             f"target, {shared['both']:,} by both ({outcome})"
         )
 
-    def _evaluation_pairs(self) -> Iterator[Pair]:
-        for split in self.splits:
-            yield from read_pairs(*self._text_files(split))
-
     def _text_files(self, split: str) -> tuple[Path, Path]:
         return self.folder / f"{split}.{self.corpus.source}.txt", self.folder / f"{split}.{self.corpus.target}.txt"
 
@@ -228,14 +230,15 @@ class _Build:
         draw = random.Random(_SAMPLE_SEED)
         sample: list[Pair] = []
         passed = 0
+        chunks = Progress(self.report, "Cleaning", None).over(_chunks(self._linked_pairs(TRAIN)))
         with (
             source_path.open("w", encoding="utf-8") as source,
             target_path.open("w", encoding="utf-8") as target,
             links_path.open("w", encoding="utf-8") as links_file,
+            closing(self.cleaner.over(chunks, pair_of=itemgetter(0))) as cleaned,
         ):
-            progress = Progress(self.report, "Cleaning", None)
-            for chunk in progress.over(_chunks(self._linked_pairs(TRAIN))):
-                for (raw, links), pair in zip(chunk, self.cleaner.clean([pair for pair, _ in chunk]), strict=True):
+            for chunk, outcomes in cleaned:
+                for (raw, links), pair in zip(chunk, outcomes, strict=True):
                     if isinstance(pair, str):
                         self.examples.add(pair, raw)
                         continue
