@@ -1,13 +1,14 @@
 """What text is made of: scripts, signs, numbers, and one form for sentences that differ only in looks.
 
-Text is mapped character by character with ``str.translate``, whose loop runs in C. The tables fill themselves: a
-character is looked up in the Unicode database once.
+Text is mapped by ``str.translate`` and ``re``, whose loops over characters run in C. Their tables are made from the
+Unicode database once.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 SIGN, CONTROL, OTHER = "!", "\x00", "."
 """What :func:`kinds` writes for punctuation and symbols, for what no text should hold, and for the rest."""
@@ -54,13 +55,22 @@ class _Kinds(dict[int, str]):
         return kind
 
 
-class _Plain(dict[int, str]):
-    """Keeps letters, the marks on them and digits; all else becomes a space."""
+@cache
+def _no_letters() -> re.Pattern[str]:
+    """Find what is no letter, mark or digit, but for plain spaces; and for :func:`_kept` to decide, all beyond 16 bits.
 
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        self[code] = kept = character if unicodedata.category(character)[0] in "LMN" else " "
-        return kept
+    Of those, a regular expression has no table, but a list that it would search at every character.
+    """
+    others = (chr(code) for code in range(2**16) if chr(code) != " " and not _is_kept(chr(code)))
+    return re.compile(f"[{re.escape(''.join(others))}\U00010000-\U0010ffff]")
+
+
+def _is_kept(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found[0] if _is_kept(found[0]) else " "
 
 
 def _kind(code: int) -> str:
@@ -77,7 +87,7 @@ def _kind(code: int) -> str:
     return OTHER if first in {"FEMININE", "MASCULINE", "MICRO", "MATHEMATICAL", "OTHER"} else _script_sign(first)
 
 
-_kinds, _plain = _Kinds(), _Plain()
+_kinds = _Kinds()
 
 
 def kinds(text: str) -> str:
@@ -121,4 +131,4 @@ def normalised(text: str) -> str:
     Sentences that are equal in this form are the same sentence to a reader.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_plain).split())
+    return " ".join(_no_letters().sub(_kept, folded).split())

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -85,26 +84,18 @@ class CleaningConfig:
         return {name: value for name, value in asdict(self).items() if name not in OFF or value != OFF[name]}
 
 
-class Side:
-    """One side of a pair, and what the filters ask about it; found when first asked, and once.
+class Side(NamedTuple):
+    """One side of a pair.
 
-    Args:
-        raw: its text; outer and repeated spaces are removed.
+    Attributes:
+        text: without outer and repeated spaces.
+        kinds: the :func:`~seq2seq.data.characters.kinds` of its characters.
+        plain: its :func:`~seq2seq.data.characters.normalised` text.
     """
 
-    def __init__(self, raw: str) -> None:
-        text = raw.strip()
-        self.text = _SPACES.sub(" ", text) if "  " in text else text
-
-    @cached_property
-    def kinds(self) -> str:
-        """The :func:`~seq2seq.data.characters.kinds` of its characters."""
-        return kinds(self.text)
-
-    @cached_property
-    def plain(self) -> str:
-        """Its :func:`~seq2seq.data.characters.normalised` text."""
-        return normalised(self.text)
+    text: str
+    kinds: str
+    plain: str
 
 
 Filter = Callable[[Side, Side], bool]
@@ -212,7 +203,7 @@ class Look:
         clean: list[Pair] = []
         plain: list[Pair] = []
         for place, pair in enumerate(raw):
-            source, target = Side(pair[0]), Side(pair[1])
+            source, target = self._side(pair[0]), self._side(pair[1])
             reason = self._reason(source, target)
             if reason is None:
                 texts = source.text, target.text
@@ -229,7 +220,16 @@ class Look:
             (hashes_of([pair[0] for pair in plain]), hashes_of([pair[1] for pair in plain])),
         )
 
+    def _side(self, raw: str) -> Side:
+        text = raw.strip()
+        if "  " in text:
+            text = _SPACES.sub(" ", text)
+        return Side(text, kinds(text) if self.filters else "", normalised(text))
+
     def _reason(self, source: Side, target: Side) -> str | None:
         if not source.text or not target.text:
             return "empty"
-        return next((name for name, drops in self.filters.items() if drops(source, target)), None)
+        for name, drops in self.filters.items():
+            if drops(source, target):
+                return name
+        return None
