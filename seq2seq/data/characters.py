@@ -57,9 +57,9 @@ class _Kinds(dict[int, str]):
 
 @cache
 def _no_letters() -> re.Pattern[str]:
-    """Find what is no letter, mark or digit, but for plain spaces; and for :func:`_kept` to decide, all beyond 16 bits.
+    """Find what is no letter, mark or digit, but for plain spaces; and all beyond 16 bits, which :func:`_kept` knows.
 
-    Of those, a regular expression has no table, but a list that it would search at every character.
+    Of the latter, an expression has no table but a list, which it would search at every character.
     """
     others = (chr(code) for code in range(2**16) if chr(code) != " " and not _is_kept(chr(code)))
     return re.compile(f"[{re.escape(''.join(others))}\U00010000-\U0010ffff]")

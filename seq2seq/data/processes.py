@@ -22,8 +22,8 @@ Chunk = TypeVar("Chunk")
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
-ALONE = 3
-"""Chunks that are worked on before there are other processes, which take as long to start."""
+ALONE = 5
+"""Chunks that are worked on before there are other processes: starting those takes as long as two or three."""
 
 AHEAD = 2
 """Chunks for each process that are waiting, at work or done: enough that none of them runs dry."""
