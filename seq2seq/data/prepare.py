@@ -222,7 +222,7 @@ class _Build:
         return _linked(split, self.corpus.pairs(split), self.corpus.alignments(split))
 
     def _clean(self, source_path: Path, target_path: Path, links_path: Path) -> tuple[list[Pair], int]:
-        """Write the clean training text, one file a side, and its links.
+        """Write the clean training text, one file a side, and its links where it has any.
 
         Returns:
             an even sample of it (Vitter, 1985), and the number of all clean pairs.
@@ -244,7 +244,8 @@ class _Build:
                         continue
                     source.write(pair[0] + "\n")
                     target.write(pair[1] + "\n")
-                    links_file.write(format_links(links_after_cleaning(links, raw, pair) if links else ()) + "\n")
+                    if TRAIN in self.aligned:
+                        links_file.write(format_links(links_after_cleaning(links, raw, pair)) + "\n")
                     passed += 1
                     if len(sample) < self.config.sample:
                         sample.append(pair)
