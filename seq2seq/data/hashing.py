@@ -50,6 +50,21 @@ class HashSet:
         new[first[self._insert(distinct)]] = True
         return new
 
+    def has(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
+        """Return (N,) which of the hashes (N,) are in the set."""
+        inside = np.zeros(len(hashes), dtype=np.bool_)
+        waiting, slots = np.arange(len(hashes)), self._first_slots(hashes)
+        while len(waiting):
+            there = self._table[slots[waiting]]
+            inside[waiting] = there == hashes[waiting]
+            waiting = waiting[(there != 0) & ~inside[waiting]]  # a free slot ends the search
+            slots[waiting] = (slots[waiting] + 1) & (len(self._table) - 1)
+        return inside
+
+    def _first_slots(self, hashes: Hashes) -> npt.NDArray[np.int64]:
+        """Return (N,) where the search begins: the low bits of a hash are as random as any."""
+        return (hashes & np.uint64(len(self._table) - 1)).astype(np.int64)
+
     def _grow(self) -> None:
         before, self._table, self._count = self.hashes, np.zeros(2 * len(self._table), dtype=np.uint64), 0
         for start in range(0, len(before), 2**20):  # in parts, so that the arrays beside the table stay small
@@ -58,9 +73,7 @@ class HashSet:
     def _insert(self, distinct: Hashes) -> npt.NDArray[np.bool_]:
         """Put distinct hashes into the table, in which there is room; return for each whether it was not there."""
         new = np.zeros(len(distinct), dtype=np.bool_)
-        waiting = np.arange(len(distinct))
-        # The low bits are as random as any, so they serve as the place where the search begins.
-        slots = (distinct & np.uint64(len(self._table) - 1)).astype(np.int64)
+        waiting, slots = np.arange(len(distinct)), self._first_slots(distinct)
         while len(waiting):
             mine, there = distinct[waiting], slots[waiting]
             free = self._table[there] == 0

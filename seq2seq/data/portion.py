@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,12 @@ class PortionBuild:
         Raises:
             DataError: nothing is left, or the text cannot be read.
         """
-        with ExitStack() as open_files:
-            files = [open_files.enter_context(path.open("w", encoding="utf-8")) for path in self._paths]
-            raw = linked_pairs(TRAIN, self.corpus.pairs(TRAIN), self.corpus.alignments(TRAIN))
-            for chunk in Progress(self._report, "Cleaning", None).over(chunked(raw)):
-                outcomes = self.cleaner.clean([pair for pair, _ in chunk])
+        raw = linked_pairs(TRAIN, self.corpus.pairs(TRAIN), self.corpus.alignments(TRAIN))
+        chunks = Progress(self._report, "Cleaning", None).over(chunked(raw))
+        with ExitStack() as ends:
+            files = [ends.enter_context(path.open("w", encoding="utf-8")) for path in self._paths]
+            cleaned = ends.enter_context(closing(self.cleaner.over(chunks, pair_of=itemgetter(0))))
+            for chunk, outcomes in cleaned:
                 for (pair, links), outcome in zip(chunk, outcomes, strict=True):
                     if isinstance(outcome, str):
                         self._examples.add(outcome, pair)

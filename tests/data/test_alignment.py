@@ -20,7 +20,7 @@ from seq2seq.data.alignment import (
     words_of,
     words_of_pieces,
 )
-from seq2seq.data.cleaning import OFF, Cleaner, CleaningConfig
+from seq2seq.data.cleaning import OFF, Cleaner, CleaningConfig, EarlierPairs, EvaluationText
 from seq2seq.data.corpora import Files, GrammarCorpus, Multi30k
 from seq2seq.data.tokenizer import TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError
@@ -105,7 +105,8 @@ def test_a_lone_mark_is_the_first_piece_of_its_word():
 
 
 def clean(raw):
-    [pair] = Cleaner(CleaningConfig(max_length=99, max_ratio=9.0, **OFF), "en", "de", []).clean([raw])
+    config = CleaningConfig(max_length=99, max_ratio=9.0, **OFF)
+    [pair] = Cleaner(config, "en", "de", EvaluationText(), EarlierPairs(config.duplicates)).clean([raw])
     assert isinstance(pair, tuple)
     return pair
 

@@ -110,6 +110,26 @@ def test_starting_anywhere_gives_the_tail_of_the_whole_stream() -> None:
             assert after == expected_after
 
 
+@pytest.mark.parametrize(("multiple", "max_tokens"), [(1, 100), (4, 256), (8, 5000)])
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_plan_is_what_its_plain_definition_gives(multiple: int, max_tokens: int, number: int) -> None:
+    """Runs are resumed by later versions: however a plan is found, it must be this one."""
+    batches = stream(seed=7, max_tokens=max_tokens, multiple=multiple, count=2000)
+    random = np.random.default_rng((7, number))
+    order = random.permutation(2000).tolist()
+    source, target = ((-(-(side.lengths + 1) // multiple) * multiple).tolist() for side in corpus(2000))
+    order.sort(key=lambda row: (target[row], source[row]))
+    expected: list[list[int]] = [[]]
+    for row in order:
+        grown = [*expected[-1], row]
+        if len(grown) * max(max(source[i], target[i]) for i in grown) <= max_tokens:
+            expected[-1] = grown
+        else:
+            expected.append([row])
+    shuffled = [expected[place] for place in random.permutation(len(expected))]
+    assert [rows.tolist() for rows in batches.plan(number)] == shuffled
+
+
 def test_padding_is_a_small_share_of_a_batch() -> None:
     tokens = places = 0
     for batch, _ in epoch(stream(max_tokens=2048, count=29_000)):

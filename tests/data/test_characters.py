@@ -47,6 +47,14 @@ def test_every_character_has_one_kind(text):
     assert len(kinds(text)) == len(text)
 
 
+def test_letters_marks_and_digits_are_kept_and_all_other_characters_part_words():
+    for start in range(0, 0x110000, 0x1000):
+        text = "x".join(map(chr, range(start, start + 0x1000)))
+        folded = unicodedata.normalize("NFKC", text).casefold()
+        plain = (character if unicodedata.category(character)[0] in "LMN" else " " for character in folded)
+        assert normalised(text) == " ".join("".join(plain).split())
+
+
 @given(st.text())
 def test_the_normalised_form_is_its_own(text):
     once = normalised(text)

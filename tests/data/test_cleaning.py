@@ -9,14 +9,21 @@ from hypothesis import strategies as st
 from tiny import compose
 
 from seq2seq.config import parse
-from seq2seq.data.cleaning import OFF, RATIO_ALLOWANCE, Cleaner, CleaningConfig
+from seq2seq.data.cleaning import OFF, RATIO_ALLOWANCE, Cleaner, CleaningConfig, EarlierPairs, EvaluationText
 from seq2seq.errors import ConfigError
 
 PLAIN = CleaningConfig(max_length=20, max_ratio=2.0, **OFF)
 
 
+def evaluation_text(pairs, languages=("en", "de")):
+    text = EvaluationText()
+    text.add(languages, pairs)
+    return text
+
+
 def cleaner(evaluation=(), languages=("en", "de"), **changes):
-    return Cleaner(dataclasses.replace(PLAIN, **changes), *languages, evaluation)
+    config = dataclasses.replace(PLAIN, **changes)
+    return Cleaner(config, *languages, evaluation_text(evaluation, languages), EarlierPairs(config.duplicates))
 
 
 def test_outer_and_repeated_spaces_are_removed():
@@ -108,10 +115,13 @@ PAIRS = [("a", "x"), ("a", "y"), ("b", "x"), ("a", "x"), ("A", "x")]
 )
 @pytest.mark.parametrize("chunk", [1, 2, 5])
 def test_duplicates_are_found_across_chunks(setting, dropped, chunk):
-    cleaning = cleaner(duplicates=setting)
-    found = [outcome for start in range(0, 5, chunk) for outcome in cleaning.clean(PAIRS[start : start + chunk])]
+    earlier = EarlierPairs(setting)
+    # In turn, as two corpora of the same languages would.
+    cleaners = [Cleaner(dataclasses.replace(PLAIN, duplicates=setting), "en", "de", EvaluationText(), earlier)] * 2
+    starts = enumerate(range(0, 5, chunk))
+    found = [result for turn, start in starts for result in cleaners[turn % 2].clean(PAIRS[start : start + chunk])]
     assert [place for place, outcome in enumerate(found) if outcome == "duplicate"] == dropped
-    assert cleaning.duplicates == {"pairs": 1, "exact": True}
+    assert earlier.duplicates == {"pairs": 1, "exact": True}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +136,23 @@ def test_pairs_of_other_splits_are_found_whatever_their_looks(setting, dropped):
     assert cleaning.overlap == {"source": 2, "target": 2, "either": 3, "both": 1}
 
 
+def test_evaluation_text_is_known_by_its_language_whichever_side_it_was_on():
+    text = evaluation_text([("Ein Hund.", "Un chien.")], ("de", "fr"))
+    text.add(("en", "de"), [("A dog!", "Eine Katze.")])
+    cleaning = Cleaner(
+        dataclasses.replace(PLAIN, decontaminate="either"), "de", "en", text, EarlierPairs(PLAIN.duplicates)
+    )
+    pairs = [("ein Hund", "a cat"), ("eine Katze", "a dog"), ("un chien", "ein Hund"), ("Haus", "house")]
+    assert cleaning.clean(pairs) == ["contaminated", "contaminated", *pairs[2:]]
+    assert cleaning.overlap == {"source": 2, "target": 1, "either": 2, "both": 1}
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8))))
 def test_every_pair_is_kept_or_counted_once_whatever_it_holds(pairs):
-    cleaning = Cleaner(parse(CleaningConfig, compose("cleaning=noisy")["cleaning"]), "en", "zh", pairs[:1])
+    config = parse(CleaningConfig, compose("cleaning=noisy")["cleaning"])
+    text = evaluation_text(pairs[:1], ("en", "zh"))
+    cleaning = Cleaner(config, "en", "zh", text, EarlierPairs(config.duplicates))
     found = cleaning.clean(pairs)
     dropped = sum(count for name, count in cleaning.counts.items() if name != "read")
     assert cleaning.counts["read"] == len(pairs) == dropped + sum(isinstance(outcome, tuple) for outcome in found)

@@ -19,6 +19,14 @@ def test_a_hash_is_new_exactly_once(chunks):
     assert set(table.hashes.tolist()) == seen
 
 
+@given(st.sets(st.integers(1, 2**64 - 1) | st.integers(1, 40).map(lambda i: i * 1024)), st.data())
+def test_a_set_has_what_was_added_and_nothing_else(inside, data):
+    table = HashSet()
+    table.add(np.array(sorted(inside), dtype=np.uint64))
+    asked = data.draw(st.lists(st.integers(1, 40).map(lambda i: i * 1024) | st.sampled_from([7, *inside])))
+    assert table.has(np.array(asked, dtype=np.uint64)).tolist() == [number in inside for number in asked]
+
+
 def test_a_large_set_takes_few_bytes_for_each_hash():
     table = HashSet()
     numbers = np.random.default_rng(1).integers(1, 2**63, 300_000, dtype=np.uint64)

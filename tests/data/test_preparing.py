@@ -81,6 +81,27 @@ def test_what_a_killed_preparation_leaves_is_never_used_and_removed_by_the_next(
     check_it_can_be_done(preparation)
 
 
+# Chunks enough for other processes to be at work when the signal comes.
+MANY = """
+import seq2seq.data.prepare as prepare
+from seq2seq.data import processes, progress
+prepare.CHUNK, progress.INTERVAL, processes._cores = 500, 0.0, lambda: 2
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_preparation_stopped_while_other_processes_are_at_work_ends_them_and_leaves_nothing(
+    preparation, name, status
+):
+    during = f"words.startswith('Cleaning: 20,000 ') and os.kill(os.getpid(), signal.{name})"
+    stopped = preparation(before=MANY, during=during)  # returns when no process has its output open
+    assert stopped.returncode == status, stopped.stderr
+    assert "Cleaning: 20,000 " in stopped.stdout
+    assert stopped.stderr == f"stopped by {name}\n"
+    assert preparation.left() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [20_000, 200_000, 500_000])
 def test_a_full_disk_is_named_and_leaves_nothing(preparation, limit):
