@@ -157,10 +157,24 @@ def test_another_corpus_gets_a_folder_of_its_own(run: Path, tmp_path: Path) -> N
         for split in ("train", "test"):
             (tmp_path / f"{split}.{language}").write_text("The dog sleeps.\n", encoding="utf-8")
     before = (run / "evaluation" / "test" / "scores.json").read_bytes()
-    values = compose(f"checkpoint={run}", "data=files", f"data.root={tmp_path}", name="evaluate")
-    report = evaluate(parse(EvaluateConfig, values), values)
+    given = ("data=files", f"data.root={tmp_path}", "search.max_length_extra=2")
+    values = compose(f"checkpoint={run}", *given, name="evaluate")
+    [report] = evaluate(parse(EvaluateConfig, values), values)
     assert report.parent.name == "files-test"
     assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
+
+
+def test_another_search_or_checkpoint_gets_a_folder_of_its_own(run: Path) -> None:
+    before = (run / "evaluation" / "test" / "scores.json").read_bytes()
+    names = []
+    for path, *given in ((run, "search.beam_size=2"), (run / "checkpoints" / "step-00000004",), (run,)):
+        values = compose(f"checkpoint={path}", "search.max_length_extra=2", *given, name="evaluate")
+        [report] = evaluate(parse(EvaluateConfig, values), values)
+        names.append(report.parent.name)
+        if path == run and given:
+            assert (run / "evaluation" / "test" / "scores.json").read_bytes() == before
+    best = (run / "checkpoints" / "best").resolve().name
+    assert names == ["test-beam_size-2", "test" if best == "step-00000004" else "test-step-00000004", "test"]
 
 
 @pytest.mark.parametrize("decoder", choices("decoder"))
@@ -272,10 +286,9 @@ def newstest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_test_set_is_named_and_its_origin_stands_beside_the_scores(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = compose(
-        f"checkpoint={run}", "testset=wmt14/full", "search=greedy", "search.max_length_extra=2", name="evaluate"
-    )
-    folder = evaluate(parse(EvaluateConfig, values), values).parent
+    values = compose(f"checkpoint={run}", "testset=wmt14/full", "search.max_length_extra=2", name="evaluate")
+    [report] = evaluate(parse(EvaluateConfig, values), values)
+    folder = report.parent
     assert folder == run / "evaluation" / "wmt14_full"
     printed = capsys.readouterr().out
     assert "Test set: wmt14/full en-de from sacreBLEU" in printed

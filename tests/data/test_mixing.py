@@ -49,7 +49,7 @@ def test_a_weight_of_no_portion_is_refused_with_the_nearest() -> None:
     ],
 )
 def test_mistakes_are_refused_by_name(values: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="`(temperature|weights.small)` must be"):
+    with pytest.raises(ConfigError, match=r"`(temperature|weights\.small)` must be"):
         parse(MixingConfig, values)
 
 
