@@ -32,7 +32,6 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
 ADDED_WHOLE: dict[str, dict[str, Any]] = {
     # 0.2.0
     "sampling": {"_target_": "seq2seq.data.sampling.NoSampling"},
-    # 0.3.0
     "mixing": {"temperature": 1.0, "weights": None},
 }
 

@@ -197,9 +197,7 @@ def test_no_text_gives_a_tag(make: Make) -> None:
 
 def test_a_language_without_a_tag_is_refused(make: Make) -> None:
     tokenizer = make("books:en-de", "books:en-fr").source_tokenizer
-    with pytest.raises(
-        ConfigError, match=r"`target` must be the language .*de, fr, but is 'fra' instead.*'fr'"
-    ):
+    with pytest.raises(ConfigError, match=r"`target` must be the language .*de, fr, but is 'fra' instead.*'fr'"):
         tokenizer.tag("fra")
     with pytest.raises(ConfigError, match="but is null instead"):
         tokenizer.tag(None)
