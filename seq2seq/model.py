@@ -161,7 +161,8 @@ def initialise(model: Seq2SeqModel) -> None:
                     if name.startswith("bias_ih"):
                         quarter = parameter.numel() // 4
                         nn.init.ones_(parameter.data[quarter : 2 * quarter])
-    for embedding in {model.source_embedding, model.target_embedding}:
+    # A set has no order that two processes share, so it must not decide who draws first.
+    for embedding in dict.fromkeys((model.source_embedding, model.target_embedding)):
         nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
         with torch.no_grad():
             embedding.weight[PAD] = 0.0
