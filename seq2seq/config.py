@@ -73,6 +73,16 @@ class Unit:
 SECONDS = Unit({"s": 1, "m": 60, "h": 3600, "d": 86400}, "'90s', '15m', '2h'")
 THOUSANDS = Unit({"k": 1e3, "K": 1e3, "M": 1e6}, "'8000', '8k', '2M'")
 
+
+def without_unit(value: Any) -> Any:
+    """Return 2000.0 for ``'2k'`` and 900.0 for ``'15m'``, so that equal numbers are equal however they are written.
+
+    No letter is a unit of both kinds, so the kind of setting need not be known. Any other value stays as it is.
+    """
+    numbers = [unit.parse(value) for unit in (THOUSANDS, SECONDS)] if isinstance(value, str) else []
+    return next((number for number in numbers if number is not None), value)
+
+
 PositiveInt = Annotated[int, Range(low=1), THOUSANDS]
 NonNegativeInt = Annotated[int, Range(low=0), THOUSANDS]
 PositiveFloat = Annotated[float, Range(low=0, open_start=True)]

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.config import SECONDS, THOUSANDS, Component, Duration, PositiveInt, Probability, Range, parse
+from seq2seq.config import (
+    SECONDS,
+    THOUSANDS,
+    Component,
+    Duration,
+    PositiveInt,
+    Probability,
+    Range,
+    parse,
+    without_unit,
+)
 from seq2seq.errors import ConfigError
 
 
@@ -225,6 +235,25 @@ def test_thousands_and_millions_have_letters(number: int) -> None:
     assert THOUSANDS.parse(f"{number}k") == THOUSANDS.parse(f"{number}K") == number * 1000
     assert THOUSANDS.parse(f"{number}M") == number * 1_000_000
     assert THOUSANDS.parse(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ("2k", 2000),
+        ("2000", 2000),
+        ("1M", 1_000_000),
+        ("15m", 900),
+        ("1.5h", 5400),
+        (2000, 2000),
+        (None, None),
+        ("auto", "auto"),
+        ("2 weeks", "2 weeks"),
+        (["2k"], ["2k"]),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(value: Any, plain: Any) -> None:
+    assert without_unit(value) == plain
 
 
 @pytest.mark.parametrize("text", ["8.25k", "0.5k", "1M"])

@@ -276,6 +276,14 @@ def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str
     assert (run / "checkpoints" / "last" / "manifest.json").read_text() == before
 
 
+def test_a_number_written_another_way_is_no_other_setting(start: Run) -> None:
+    constant = ("scheduler=constant", "scheduler.warmup_steps=40")
+    run = start("run", *constant)
+    assert start("run", *constant, "scheduler.warmup_steps=0.04k", "trainer.max_tokens=0.128k") == run
+    with pytest.raises(ConfigError, match=r"^`scheduler.warmup_steps` must be 40, as it was .*, but is '40k' inst"):
+        start("run", *constant, "scheduler.warmup_steps=40k")
+
+
 def test_the_last_validation_counts_even_where_its_step_is_saved_already(start: Run) -> None:
     run = start("run", "trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
     assert (run / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
