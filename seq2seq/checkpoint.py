@@ -55,13 +55,18 @@ class Snapshot:
     training: Json = field(default_factory=dict)
 
 
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of an update is."""
+    return checkpoints / f"{PREFIX}{step:08d}"
+
+
 def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
     """Write a snapshot as ``checkpoints/step-...`` and return that folder.
 
     Raises:
         CheckpointError: the disk refuses; whatever checkpoints were there before are untouched.
     """
-    final = checkpoints / f"{PREFIX}{step:08d}"
+    final = folder_of(checkpoints, step)
     temporary = checkpoints / f".{final.name}-{os.getpid()}"
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)

@@ -89,13 +89,16 @@ class RunLog:
     Args:
         run: the run folder.
         step: updates done before this process; rows that a killed process wrote after that are dropped.
+        validated: the update after which those were last validated; rows of later validations are dropped, too.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, step: int, validated: int) -> None:
         # torch's writer alone takes half a second to import, which only training should pay.
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [row for row in read_log(run) if row.get("step", 0) <= step]
+        kept = [
+            row for row in read_log(run) if row.get("step", 0) <= (validated if "validation_loss" in row else step)
+        ]
         path = run / LOG_FILE
         unfinished = run / f"{LOG_FILE}.unfinished"
         unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -81,9 +81,9 @@ class Trainer:
         stream = self.batches.start(state.position)
         self.model.train()
         self.objective.train()
-        with RunLog(self.run, state.step) as log, self._signals():
+        with RunLog(self.run, state.step, self._validated) as log, self._signals():
             window = Window()
-            validated = saved = state.step
+            saved = state.step
             while self._progress().fraction < 1.0 and self.stopped_by is None and not self._out_of_patience():
                 self._update(stream, window)
                 state.seconds = before + time.perf_counter() - start
@@ -92,18 +92,17 @@ class Trainer:
                     window = Window()
                 if state.step % config.validate_every == 0:
                     self._validate(log)
-                    validated = state.step
                     window = Window()
                 state.seconds = before + time.perf_counter() - start
-                if state.step % config.checkpoint_every == 0 or validated == state.step:
-                    self._save(is_best=validated == state.step and state.stale == 0)
+                if state.step % config.checkpoint_every == 0 or self._validated == state.step:
+                    self._save()
                     saved = state.step
             unsaved = saved < state.step
-            if self.stopped_by is None and validated < state.step:
+            if self.stopped_by is None and self._validated < state.step:
                 self._validate(log)
-                validated, unsaved = state.step, True
+                unsaved = True
             if unsaved:
-                self._save(is_best=validated == state.step and state.stale == 0)
+                self._save()
             if self.stopped_by is None:
                 why = "patience is over" if self._out_of_patience() else "its limit is reached"
                 log.say(f"training ends at step {state.step} after {duration(state.seconds)}: {why}")
@@ -203,8 +202,13 @@ class Trainer:
         for source, reference, translation in found.samples:
             log.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
 
-    def _save(self, *, is_best: bool) -> None:
-        """Write a checkpoint; ``last`` leads to it, and ``best`` too where it is the best."""
+    @property
+    def _validated(self) -> int:
+        """The update after which the model was last validated, in whatever process; 0 before the first."""
+        return int(self.metrics.get("validated_at", 0))
+
+    def _save(self) -> None:
+        """Write a checkpoint and let links lead to it."""
         checkpoints = self.run / "checkpoints"
         tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
@@ -216,11 +220,14 @@ class Trainer:
             tensors |= {f"raw.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
             with self.average.applied():
                 snapshot = self.snapshot(metrics, tensors, asdict(self.state))
-        folder = checkpoint.save(snapshot, checkpoints, self.state.step)
-        checkpoint.point(checkpoints, "last", folder)
-        if is_best:
-            checkpoint.point(checkpoints, "best", folder)
+        self._point(checkpoint.save(snapshot, checkpoints, self.state.step))
         checkpoint.prune(checkpoints, self.config.keep_last)
+
+    def _point(self, folder: Path) -> None:
+        """Let ``last`` lead to the checkpoint of now, and ``best`` too where none was better."""
+        checkpoint.point(folder.parent, "last", folder)
+        if self._validated == self.state.step and self.state.stale == 0 and self.state.best is not None:
+            checkpoint.point(folder.parent, "best", folder)
 
     def resume(self, snapshot: checkpoint.Snapshot) -> None:
         """Go on from a checkpoint whose weights are already in the model."""
@@ -237,6 +244,8 @@ class Trainer:
         values = dict(snapshot.training)
         self.state = State(**{**values, "position": Position(**values["position"])})
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
+        # The process before may have been killed when the checkpoint was written and no link led to it yet.
+        self._point(checkpoint.folder_of(self.run / "checkpoints", self.state.step))
 
     def _signals(self) -> SignalHandling:
         return SignalHandling(self._stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -288,6 +289,73 @@ def test_the_last_validation_counts_even_where_its_step_is_saved_already(start: 
     run = start("run", "trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
     assert (run / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
     assert checkpoint.load(checkpoint.locate(run)).metrics["validated_at"] == STEPS
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, function: str, call: int) -> None:
+    """Cuts the power before the given call, counted from 1, of a function of ``checkpoint``."""
+    calls = itertools.count(1)
+    real = getattr(checkpoint, function)
+
+    def deadly(*arguments: Any) -> Any:
+        if next(calls) == call:
+            fail()
+        return real(*arguments)
+
+    monkeypatch.setattr(checkpoint, function, deadly)
+
+
+def test_a_run_that_died_in_its_last_validation_is_validated_when_it_goes_on(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last step is saved already, so that nothing is left to train."""
+    late = ("trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
+    whole = start("whole", *late)
+    with monkeypatch.context() as patch:
+        die_at(patch, "save", 2)  # all but the second checkpoint, the validated one, is written
+        with pytest.raises(PowerCutError):
+            start("broken", *late)
+    broken = whole.parent / "broken"
+    assert "validated_at" not in checkpoint.load(checkpoint.locate(broken)).metrics
+    assert start("broken", *late) == broken
+    assert_ended_alike(broken, whole)
+    assert (broken / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
+    losses = [
+        [row["validation_loss"] for row in read_log(run) if "validation_loss" in row] for run in (broken, whole)
+    ]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 1
+
+
+def test_a_run_asked_to_stop_at_its_last_update_is_validated_when_it_goes_on(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = "trainer.validate_every=100"
+    whole = start("whole", late)
+    with monkeypatch.context() as patch:
+        stop_at(patch, STEPS, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            start("stopped", late)
+    stopped = start("stopped", late)
+    assert_ended_alike(stopped, whole)
+    assert checkpoint.load(checkpoint.locate(stopped)).metrics["validated_at"] == STEPS
+
+
+@pytest.mark.parametrize("link", [1, 2], ids=["last", "best"])
+def test_links_lead_to_a_checkpoint_whose_process_died_before_it_set_them(
+    start: Run, monkeypatch: pytest.MonkeyPatch, link: int
+) -> None:
+    settings = ("trainer.validate_every=4", "trainer.checkpoint_every=100", "trainer.best_metric=loss")
+    whole = start("whole", *settings)
+    assert (whole / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
+    with monkeypatch.context() as patch:
+        die_at(patch, "point", 2 + link)  # those of step 4 are set
+        with pytest.raises(PowerCutError):
+            start("broken", *settings)
+    checkpoints = whole.parent / "broken" / "checkpoints"
+    assert checkpoint.newest_valid(checkpoints)[0].name == f"step-{STEPS:08d}"
+    assert (checkpoints / "best").resolve().name == "step-00000004"
+    start("broken", *settings)
+    assert {(checkpoints / name).resolve().name for name in ("last", "best")} == {f"step-{STEPS:08d}"}
 
 
 def test_what_a_run_writes_can_be_read(start: Run) -> None:
