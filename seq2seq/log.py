@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,8 +52,8 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Window:
-    """Sums between two measurements. Losses stay on the device until they are read."""
+class Measurements:
+    """Sums between two reports. Losses stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
@@ -69,7 +70,14 @@ class Window:
         self.source_tokens += batch.source_tokens
         self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
 
-    def measurements(self) -> dict[str, float]:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of a ``with`` block out of the speeds: nothing is trained in it."""
+        start = time.perf_counter()
+        yield
+        self.start += time.perf_counter() - start
+
+    def values(self) -> dict[str, float]:
         """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
         seconds = time.perf_counter() - self.start
         tokens = self.source_tokens + self.target_tokens

@@ -143,11 +143,12 @@ class Seq2SeqModel(nn.Module):
 
 
 def initialise(model: Seq2SeqModel) -> None:
-    """Initialise every matrix.
+    """Initialise every linear map, the two embeddings and the biases of every LSTM.
 
     Embeddings are normal with deviation E^-1/2, so that scaled by E^1/2 they have unit size and as output weights
-    they give small logits. Other maps are Glorot-uniform (Glorot & Bengio 2010). Gates that forget start open
-    (Jozefowicz et al. 2015).
+    they give small logits. Linear maps are Glorot-uniform (Glorot & Bengio 2010), those of users' parts too, whatever
+    values their classes gave them. Gates that forget start open (Jozefowicz et al. 2015). All other parameters,
+    such as learned positions and the weights of an LSTM, stay as their classes made them.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -16,7 +16,7 @@ from torch import Tensor
 from seq2seq import checkpoint
 from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.errors import UserError
-from seq2seq.log import RunLog, Window, duration
+from seq2seq.log import Measurements, RunLog, duration
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
 from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
@@ -82,21 +82,21 @@ class Trainer:
         self.model.train()
         self.objective.train()
         with RunLog(self.run, state.step, self._validated) as log, self._signals():
-            window = Window()
+            measured = Measurements()
             saved = state.step
             while self._progress().fraction < 1.0 and self.stopped_by is None and not self._out_of_patience():
-                self._update(stream, window)
+                self._update(stream, measured)
                 state.seconds = before + time.perf_counter() - start
                 if state.step % config.log_every == 0:
-                    self._report(log, window)
-                    window = Window()
-                if state.step % config.validate_every == 0:
-                    self._validate(log)
-                    window = Window()
-                state.seconds = before + time.perf_counter() - start
-                if state.step % config.checkpoint_every == 0 or self._validated == state.step:
-                    self._save()
-                    saved = state.step
+                    self._report(log, measured)
+                    measured = Measurements()
+                with measured.paused():
+                    if state.step % config.validate_every == 0:
+                        self._validate(log)
+                    state.seconds = before + time.perf_counter() - start
+                    if state.step % config.checkpoint_every == 0 or self._validated == state.step:
+                        self._save()
+                        saved = state.step
             unsaved = saved < state.step
             if self.stopped_by is None and self._validated < state.step:
                 self._validate(log)
@@ -112,7 +112,7 @@ class Trainer:
                 )
         return state
 
-    def _update(self, stream: Iterator[tuple[Batch, Position]], window: Window) -> None:
+    def _update(self, stream: Iterator[tuple[Batch, Position]], measured: Measurements) -> None:
         """Do one update from ``accumulate`` batches, normalised by all their target tokens together."""
         batches = [next(stream) for _ in range(self.config.accumulate)]
         tokens = sum(batch.target_tokens for batch, _ in batches)
@@ -121,7 +121,7 @@ class Trainer:
             with autocast(self.device, self.precision):
                 sums = self.objective(self.model, batch.to(self.device))
             (sums.total / tokens).backward()
-            window.add(batch, sums.nll)
+            measured.add(batch, sums.nll)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         if math.isfinite(norm):
             self.optimizer.step(factor)
@@ -160,25 +160,25 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.state.stale >= self.config.patience
 
-    def _report(self, log: RunLog, window: Window) -> None:
+    def _report(self, log: RunLog, measured: Measurements) -> None:
         """Write and show what was measured since the last report."""
         state, fraction = self.state, self._progress().fraction
-        measured = window.measurements()
+        values = measured.values()
         left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         log.write(
             {
                 "step": state.step,
                 "epoch": state.position.epoch,
                 "seconds": round(state.seconds, 2),
-                **measured,
+                **values,
                 "learning_rate": self.optimizer.learning_rate,
                 "skipped": state.skipped,
             }
         )
         log.progress(
             fraction,
-            f"step {state.step}  epoch {state.position.epoch + 1}  loss {measured['train_loss']:.3f}  "
-            f"{measured['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
+            f"step {state.step}  epoch {state.position.epoch + 1}  loss {values['train_loss']:.3f}  "
+            f"{values['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
             f"left {duration(left)}",
         )
 

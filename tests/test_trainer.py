@@ -7,6 +7,7 @@ import json
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from seq2seq import checkpoint, data, validation
 from seq2seq.config import parse
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.log import read_log
+from seq2seq.log import Measurements, read_log
 from seq2seq.optim import AdamW, Optimizer
 from seq2seq.run import RunConfig, check_parts, train
+from seq2seq.validation import Validator
 
 STEPS = 8
 
@@ -420,6 +422,30 @@ def test_what_a_run_writes_can_be_read(start: Run) -> None:
     settings = checkpoint.load(checkpoint.locate(run)).config["settings"]
     assert parse(RunConfig, settings).seed == 1
     assert list((run / "tensorboard").iterdir())
+
+
+def test_speeds_are_those_of_training_alone(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a clock by which an update takes a second, a validation or a checkpoint a thousand."""
+    now = 0.0
+
+    def timed(seconds: float, real: Callable[..., Any]) -> Callable[..., Any]:
+        def function(*arguments: Any, **settings: Any) -> Any:
+            nonlocal now
+            now += seconds
+            return real(*arguments, **settings)
+
+        return function
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    for owner, name, seconds in ((AdamW, "step", 1.0), (checkpoint, "save", 1e3), (Validator, "__call__", 1e3)):
+        monkeypatch.setattr(owner, name, timed(seconds, getattr(owner, name)))
+    added: list[int] = []
+    real = Measurements.add
+    monkeypatch.setattr(
+        Measurements, "add", lambda self, batch, nll: (added.append(batch.target_tokens), real(self, batch, nll))
+    )
+    rows = [row for row in read_log(start("run", "trainer.log_every=4")) if "train_loss" in row]
+    assert [4 * row["tokens_per_second"] for row in rows] == pytest.approx([sum(added[:8]), sum(added[8:])])
 
 
 def test_the_log_of_a_run_that_died_has_every_step_once(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
