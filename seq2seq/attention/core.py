@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.normalizers import Normalizer, Softmax
+from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.scores import Score
 from seq2seq.attention.windows import Focus, Sight, Window
 from seq2seq.config import Component, PositiveInt, Probability
@@ -153,7 +153,7 @@ class Attention(nn.Module):
 
     def _is_fused(self, focus: Focus) -> bool:
         """Whether the fused kernel computes this attention: a softmax of inner products, and nothing after it."""
-        return self.score.is_inner_product and isinstance(self.normalizer, Softmax) and focus.factor is None
+        return self.score.is_inner_product and self.normalizer.is_softmax and focus.factor is None
 
     def _split(self, vectors: Tensor) -> Tensor:
         """(B,T,H*d) -> (B,H,T,d)."""

@@ -29,6 +29,11 @@ class Normalizer(nn.Module):
 
     least: float
 
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the fused kernel can compute the weights. Derived, so that a subclass is never passed over."""
+        return type(self).forward is Softmax.forward
+
     def forward(self, scores: Tensor) -> Tensor:
         """(B,H,T,S) scores -> (B,H,T,S) weights."""
         raise NotImplementedError
