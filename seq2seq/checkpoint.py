@@ -24,6 +24,7 @@ import safetensors.torch
 from torch import Tensor
 
 from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.replacing import flush, publish, put_back
 from seq2seq.upgrades import upgraded
 
 FORMAT = 1
@@ -73,26 +74,11 @@ def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write_files(snapshot, temporary)
-        _publish(temporary, final)
+        publish(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
     return final
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Give a finished folder its name; where that is taken (the same step again), the old one goes afterwards."""
-    old = final.with_name(f".old-{final.name}-{os.getpid()}")
-    if final.exists():
-        os.rename(final, old)
-    try:
-        os.replace(temporary, final)
-    except OSError:
-        if old.exists():
-            os.rename(old, final)
-        raise
-    _flush_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(snapshot: Snapshot, folder: Path) -> None:
@@ -113,7 +99,7 @@ def _write_files(snapshot: Snapshot, folder: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    _flush_folder(folder)
+    flush(folder)
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:
@@ -122,15 +108,6 @@ def _pack(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _json(values: Json) -> bytes:
     return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def point(checkpoints: Path, name: str, target: Path) -> None:
@@ -144,7 +121,7 @@ def point(checkpoints: Path, name: str, target: Path) -> None:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target.name)
         os.replace(temporary, checkpoints / name)
-        _flush_folder(checkpoints)
+        flush(checkpoints)
     except OSError as error:
         raise CheckpointError(f"cannot let {checkpoints / name} lead to {target.name}: {error}") from error
 
@@ -159,10 +136,19 @@ def prune(checkpoints: Path, keep: int) -> None:
 
 
 def remove_unfinished(checkpoints: Path) -> None:
-    """Remove what killed processes left half-written; only for the one process that owns the run."""
-    for pattern in (f".{PREFIX}*", ".old-*"):
-        for folder in checkpoints.glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove what killed processes left half-written; only for the one process that owns the run.
+
+    A checkpoint that was about to be replaced by another of its step is one again.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    for folder in checkpoints.glob(f".{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        put_back(checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"cannot put back a checkpoint in {checkpoints}: {error}") from error
 
 
 def _steps(checkpoints: Path) -> list[Path]:

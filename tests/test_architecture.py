@@ -58,6 +58,7 @@ ORDER = [
     "objectives",
     "optim",
     "upgrades",
+    "replacing",
     "checkpoint",
     "search.base",
     "search.*",

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -273,6 +274,38 @@ def test_what_a_killed_process_left_is_not_taken_for_a_checkpoint(checkpoints: P
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
     assert checkpoint.newest_valid(checkpoints) == (old, [])
+
+
+def test_a_checkpoint_whose_replacement_was_cut_short_is_one_again(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies when the old folder has given up its name and the new one has not got it."""
+    folder = checkpoint.save(snapshot(1.0), checkpoints, 7)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(snapshot(2.0), checkpoints, 7)
+    assert not folder.exists()
+    checkpoint.remove_unfinished(checkpoints)
+    assert [path.name for path in checkpoints.iterdir()] == [folder.name]
+    assert checkpoint.newest_valid(checkpoints) == (folder, [])
+    assert float(checkpoint.load(folder).weights["a.weight"][0, 0]) == 1.0
+
+
+def test_a_checkpoint_that_was_replaced_is_gone_for_good(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies when both folders are there."""
+    folder = checkpoint.save(snapshot(1.0), checkpoints, 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        checkpoint.save(snapshot(2.0), checkpoints, 7)
+    assert len(list(checkpoints.iterdir())) == 2
+    checkpoint.remove_unfinished(checkpoints)
+    assert [path.name for path in checkpoints.iterdir()] == [folder.name]
+    assert float(checkpoint.load(folder).weights["a.weight"][0, 0]) == 2.0
 
 
 def test_a_run_folder_means_its_best_checkpoint_else_its_last(three: list[Path], checkpoints: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import signal
 import threading
@@ -390,6 +391,29 @@ def test_a_run_asked_to_stop_at_its_last_update_is_validated_when_it_goes_on(
     stopped = start("stopped", late)
     assert_ended_alike(stopped, whole)
     assert checkpoint.load(checkpoint.locate(stopped)).metrics["validated_at"] == STEPS
+
+
+def test_a_run_that_died_while_it_replaced_its_only_checkpoint_goes_on_from_it(
+    start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = ("trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
+    whole = start("whole", *late)
+    real = os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        if any(target.parent.glob(".old-*")):  # of the last step, which is saved again when it is validated
+            fail()
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        with pytest.raises(PowerCutError):
+            start("broken", *late)
+    broken = whole.parent / "broken"
+    assert checkpoint.newest_valid(broken / "checkpoints") == (None, [])
+    capsys.readouterr()
+    assert_ended_alike(start("broken", *late), whole)
+    assert f"Going on from step {STEPS}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("link", [1, 2], ids=["last", "best"])
