@@ -17,6 +17,7 @@ from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError, printable
 from seq2seq.mistakes import HYDRA_ERRORS, explain
 from seq2seq.spelling import CONFIGS
+from seq2seq.terminal import warn
 from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                     Groups.of(sys.argv[1:]),
                     getattr(parsed, "unused", ()),
                 ):
-                    print(f"warning: {printable(words)}", file=sys.stderr)
+                    warn(words)
                 function(parsed, values)
             except UserError as error:
                 fail(error)

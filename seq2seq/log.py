@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,25 +18,10 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.errors import printable
+from seq2seq.terminal import say as say
+from seq2seq.terminal import warn as warn
 
 LOG_FILE = "log.jsonl"
-
-
-def say(words: str) -> None:
-    """Print a line for the user, at once."""
-    print(printable(words), flush=True)
-
-
-def warn(words: str) -> None:
-    """Print a warning where it cannot mix with translations."""
-    print(f"warning: {printable(words)}", file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Return ``1:02:03`` or ``2:03``."""
-    minutes, second = divmod(round(seconds), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from typing import Any
 from seq2seq import checkpoint
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
-from seq2seq.log import warn
 from seq2seq.spelling import differences
+from seq2seq.terminal import warn
 
 LOCK = ".lock"
 

@@ -20,6 +20,7 @@ LONGEST_FILE = 320
 # A module imports only from rows above its own.
 ORDER = [
     "errors",
+    "terminal",
     "config",
     "spelling",
     "runtime",
