@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from seq2seq.errors import CheckpointError, listing, suggest
 from seq2seq.replacing import flush, publish, put_back
+from seq2seq.terminal import warn
 from seq2seq.upgrades import upgraded
 
 FORMAT = 1
@@ -240,15 +241,27 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
 
-def locate(path: Path) -> Path:
-    """Return the checkpoint meant by a path: itself, or the best (else the last) of a run folder.
+def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
+    """Return the checkpoint meant by a path: itself, or of a run folder the best, else the last.
+
+    Args:
+        path: a checkpoint, a run folder or the folder of its checkpoints.
+        warn: gets a line where the best of a run folder is damaged, so that the last is taken.
 
     Raises:
         CheckpointError: there is none; near names are offered.
     """
-    for candidate in (path, path / "best", path / "last", path / "checkpoints/best", path / "checkpoints/last"):
-        if (candidate / MANIFEST).is_file():
-            return candidate.resolve()
+    if (path / MANIFEST).is_file():
+        return path.resolve()
+    names = [folder / name for folder in (path, path / "checkpoints") for name in ("best", "last")]
+    found = [name.resolve() for name in names if (name / MANIFEST).is_file()]
+    if found:
+        # Reading all of it to find it whole is worth it only where there is another to take instead.
+        problem = damage(found[0]) if found[0] != found[-1] else None
+        if problem is None or damage(found[-1]) is not None:
+            return found[0]
+        warn(f"the checkpoint {found[0]}, the best, cannot be used ({problem}); taking the last, {found[-1]}")
+        return found[-1]
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = suggest(path.name, siblings)

@@ -318,6 +318,36 @@ def test_a_run_folder_means_its_best_checkpoint_else_its_last(three: list[Path],
     assert checkpoint.locate(three[1]) == three[1].resolve()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.json"])
+def test_where_the_best_checkpoint_is_damaged_the_last_is_taken_with_a_warning(
+    three: list[Path], checkpoints: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.point(checkpoints, "last", three[2])
+    checkpoint.point(checkpoints, "best", three[0])
+    flip(three[0] / name)
+    assert checkpoint.locate(checkpoints.parent) == three[2].resolve()
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: the checkpoint {three[0]}, the best, cannot be used ({name} is damaged")
+    assert line.endswith(f"taking the last, {three[2]}")
+    heard: list[str] = []
+    assert checkpoint.locate(checkpoints, heard.append) == three[2].resolve()
+    assert len(heard) == 1
+    assert checkpoint.locate(checkpoints / "best") == three[0].resolve()  # what is named is what is meant
+
+
+def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
+    three: list[Path], checkpoints: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.point(checkpoints, "last", three[2])
+    checkpoint.point(checkpoints, "best", three[0])
+    for folder in (three[0], three[2]):
+        flip(folder / "model.safetensors")
+    assert checkpoint.locate(checkpoints.parent) == three[0].resolve()
+    assert capsys.readouterr().err == ""
+    with pytest.raises(CheckpointError, match=re.escape(f"{three[0]} cannot be used: model.safetensors is damaged")):
+        checkpoint.load(checkpoint.locate(checkpoints.parent))
+
+
 def test_a_misspelt_run_folder_gets_the_nearest_name(three: list[Path], checkpoints: Path) -> None:
     with pytest.raises(CheckpointError, match=r"rum does not exist; did you mean 'run'\?"):
         checkpoint.locate(checkpoints.parent.parent / "rum")
