@@ -130,5 +130,5 @@ def repeated_share(texts: Sequence[str], *, language: str, order: int = 4) -> fl
 def copied_share(sources: Sequence[str], translations: Sequence[str]) -> float:
     """Return the share of lines, 0 to 1, whose translation is the source itself; empty sources do not count."""
     pairs = [(source.strip(), ours.strip()) for source, ours in zip(sources, translations, strict=True)]
-    copies = sum(source == ours for source, ours in pairs if source)
-    return copies / len(pairs) if pairs else 0.0
+    same = [source == ours for source, ours in pairs if source]
+    return sum(same) / len(same) if same else 0.0
