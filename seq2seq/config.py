@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
-from seq2seq.errors import ConfigError, listing, suggest
+from seq2seq.errors import ConfigError, either, listing, suggest
 
 T = TypeVar("T")
 
@@ -189,8 +189,13 @@ class _Reader:
             if not attempt.mistakes:
                 return result
             attempts.append(attempt.mistakes)
-        # The last kind of a union is its general case, so its message is the most useful one.
-        self.mistakes.extend(attempts[-1])
+        # The last kind of a union is its general case, so its message is the most useful one; names come on top.
+        names = [str(name) for kind in kinds if typing.get_origin(kind) is Literal for name in typing.get_args(kind)]
+        general, end = attempts[-1], ", but is "
+        if names and typing.get_origin(kinds[-1]) is not Literal:
+            words = f", or {either([repr(name) for name in names])}{end}"
+            general = [mistake.replace(end, words, 1) + suggest(str(value), names) for mistake in general]
+        self.mistakes.extend(general)
         return None
 
     def plain(self, kind: Any, value: Any, path: str) -> Any:

@@ -140,7 +140,12 @@ WRONG: list[tuple[str, str]] = [
     ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
     (
         "trainer.max_steps=null trainer.max_epochs=null trainer.max_time=null",
-        r"`trainer.max_\w+`.*`\S*max_steps`.*must be set, or training would never end",
+        r"^`trainer.max_epochs`, `trainer.max_steps` or `trainer.max_time` must be set, or training would never end, "
+        "but all are null instead; give trainer.max_epochs=auto$",
+    ),
+    (
+        "trainer.max_epochs=aut",
+        "`trainer.max_epochs` must be a number such as .*, or 'auto', but is 'aut' instead; did you mean 'auto'",
     ),
     (
         "trainer.validation_sentences=0",

@@ -56,6 +56,7 @@ class Car:
     engine: Component[Engine]
     wheel: Wheel
     doors: PositiveInt | None
+    seats: Literal["auto", "all"] | PositiveInt | None
     rust: Probability
     service: Duration
     colours: tuple[str, ...]
@@ -70,6 +71,7 @@ def car(**changes: Any) -> dict[str, Any]:
         "engine": {"_target_": f"{HERE}.Engine", "power": 50, "kind": "diesel"},
         "wheel": {"radius": 1, "spare": False},
         "doors": None,
+        "seats": "auto",
         "rust": 0.25,
         "service": "2h",
         "colours": ["red"],
@@ -112,6 +114,13 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ({"doors": "many"}, "`doors` must be a number such as '8000', '8k', '2M', but is 'many' instead"),
         ({"doors": True}, "`doors` must be a whole number, but is True instead"),
         ({"doors": 2.0}, "`doors` must be a whole number, but is 2.0 instead"),
+        (
+            {"seats": "aut"},
+            "`seats` must be a number such as '8000', '8k', '2M', or 'auto' or 'all', but is 'aut' instead; "
+            "did you mean 'auto'?",
+        ),
+        ({"seats": 0}, "`seats` must be at least 1, or 'auto' or 'all', but is 0 instead"),
+        ({"seats": 2.5}, "`seats` must be a whole number, or 'auto' or 'all', but is 2.5 instead"),
         ({"rust": 1}, "`rust` must be at least 0 and less than 1, but is 1.0 instead"),
         ({"rust": float("nan")}, "`rust` must be a finite number, but is nan instead"),
         ({"service": "soon"}, "`service` must be a number such as '90s', '15m', '2h', but is 'soon' instead"),
@@ -151,7 +160,7 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ),
         (
             {"speed": 3},
-            "`speed` must be a setting of Car (colours, doors, engine, rust, service, wheel), but is unknown",
+            "`speed` must be a setting of Car (colours, doors, engine, rust, seats, service, wheel), but is unknown",
         ),
     ],
 )
