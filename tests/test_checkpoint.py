@@ -361,9 +361,3 @@ def test_a_place_without_checkpoints_says_what_it_holds_instead(tmp_path: Path) 
         checkpoint.locate(tmp_path)
     with pytest.raises(CheckpointError, match=r"holds none \(found: a file\)"):
         checkpoint.locate(tmp_path / "config.json")
-
-
-def test_no_pickle_is_ever_written(three: list[Path]) -> None:
-    for path in three[0].iterdir():
-        assert path.suffix in {".json", ".safetensors", ".model"}
-        assert path.read_bytes()[:2] != b"\x80\x04"
