@@ -15,6 +15,7 @@ import torch
 from tiny import VOCABULARY, architecture, batch_of, build, choices, random_batch, sentences, variants
 from torch import Tensor, nn
 
+from seq2seq.attention.core import Attention
 from seq2seq.attention.windows import Predictive, Window
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, PAD
@@ -241,6 +242,16 @@ def test_the_same_seed_builds_the_same_model_wherever_its_parts_lie_in_memory(
     own, other = built(1), built(-1)
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+@pytest.mark.parametrize("encoder", choices("encoder"))
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_a_part_says_whether_it_has_self_attention(encoder: str, decoder: str) -> None:
+    model = build(f"encoder={encoder}", f"decoder={decoder}")
+    inner = {part for part in model.encoder.modules() if isinstance(part, Attention)}
+    assert type(model.encoder).uses_self_attention == bool(inner)
+    inner = {part for part in model.decoder.modules() if isinstance(part, Attention)}
+    assert type(model.decoder).uses_self_attention == bool(inner - set(model.decoder.attentions))
 
 
 REFUSED: list[tuple[Overrides, int, str]] = [
