@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ import safetensors.torch
 from torch import Tensor
 
 from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.replacing import flush, publish, put_back
+from seq2seq.terminal import warn
 from seq2seq.upgrades import upgraded
 
 FORMAT = 1
@@ -55,39 +57,29 @@ class Snapshot:
     training: Json = field(default_factory=dict)
 
 
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of an update is."""
+    return checkpoints / f"{PREFIX}{step:08d}"
+
+
 def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
     """Write a snapshot as ``checkpoints/step-...`` and return that folder.
 
     Raises:
         CheckpointError: the disk refuses; whatever checkpoints were there before are untouched.
     """
-    final = checkpoints / f"{PREFIX}{step:08d}"
+    final = folder_of(checkpoints, step)
     temporary = checkpoints / f".{final.name}-{os.getpid()}"
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write_files(snapshot, temporary)
-        _publish(temporary, final)
+        publish(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
     return final
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Give a finished folder its name; where that is taken (the same step again), the old one goes afterwards."""
-    old = final.with_name(f".old-{final.name}-{os.getpid()}")
-    if final.exists():
-        os.rename(final, old)
-    try:
-        os.replace(temporary, final)
-    except OSError:
-        if old.exists():
-            os.rename(old, final)
-        raise
-    _flush_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_files(snapshot: Snapshot, folder: Path) -> None:
@@ -108,7 +100,7 @@ def _write_files(snapshot: Snapshot, folder: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    _flush_folder(folder)
+    flush(folder)
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:
@@ -117,15 +109,6 @@ def _pack(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _json(values: Json) -> bytes:
     return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def point(checkpoints: Path, name: str, target: Path) -> None:
@@ -139,7 +122,7 @@ def point(checkpoints: Path, name: str, target: Path) -> None:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target.name)
         os.replace(temporary, checkpoints / name)
-        _flush_folder(checkpoints)
+        flush(checkpoints)
     except OSError as error:
         raise CheckpointError(f"cannot let {checkpoints / name} lead to {target.name}: {error}") from error
 
@@ -154,10 +137,19 @@ def prune(checkpoints: Path, keep: int) -> None:
 
 
 def remove_unfinished(checkpoints: Path) -> None:
-    """Remove what killed processes left half-written; only for the one process that owns the run."""
-    for pattern in (f".{PREFIX}*", ".old-*"):
-        for folder in checkpoints.glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove what killed processes left half-written; only for the one process that owns the run.
+
+    A checkpoint that was about to be replaced by another of its step is one again.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    for folder in checkpoints.glob(f".{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        put_back(checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"cannot put back a checkpoint in {checkpoints}: {error}") from error
 
 
 def _steps(checkpoints: Path) -> list[Path]:
@@ -249,15 +241,27 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
 
 
-def locate(path: Path) -> Path:
-    """Return the checkpoint meant by a path: itself, or the best (else the last) of a run folder.
+def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
+    """Return the checkpoint meant by a path: itself, or of a run folder the best, else the last.
+
+    Args:
+        path: a checkpoint, a run folder or the folder of its checkpoints.
+        warn: gets a line where the best of a run folder is damaged, so that the last is taken.
 
     Raises:
         CheckpointError: there is none; near names are offered.
     """
-    for candidate in (path, path / "best", path / "last", path / "checkpoints/best", path / "checkpoints/last"):
-        if (candidate / MANIFEST).is_file():
-            return candidate.resolve()
+    if (path / MANIFEST).is_file():
+        return path.resolve()
+    names = [folder / name for folder in (path, path / "checkpoints") for name in ("best", "last")]
+    found = [name.resolve() for name in names if (name / MANIFEST).is_file()]
+    if found:
+        # Reading all of it to find it whole is worth it only where there is another to take instead.
+        problem = damage(found[0]) if found[0] != found[-1] else None
+        if problem is None or damage(found[-1]) is not None:
+            return found[0]
+        warn(f"the checkpoint {found[0]}, the best, cannot be used ({problem}); taking the last, {found[-1]}")
+        return found[-1]
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = suggest(path.name, siblings)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 import hydra
+from hydra._internal.utils import get_args_parser as hydra_arguments
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from seq2seq.composed import Composed, Groups, own_choices, plain
+from seq2seq.composed import HYDRA_ERRORS, Composed, Groups, jobs, own_choices, plain
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError, printable
-from seq2seq.mistakes import HYDRA_ERRORS, explain
+from seq2seq.mistakes import explain
 from seq2seq.spelling import CONFIGS
+from seq2seq.terminal import warn
 from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
@@ -54,7 +57,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                     Groups.of(sys.argv[1:]),
                     getattr(parsed, "unused", ()),
                 ):
-                    print(f"warning: {printable(words)}", file=sys.stderr)
+                    warn(words)
                 function(parsed, values)
             except UserError as error:
                 fail(error)
@@ -66,11 +69,14 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             # Otherwise Hydra prints its own errors and leaves with status 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
+                refuse_wrong_jobs(name, schema, sys.argv[1:])
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
             except HYDRA_ERRORS as error:
                 if composed:  # not about the command line: a bug, which deserves its traceback
                     raise
                 fail(explain(error, name, schema, sys.argv[1:]))
+            except ConfigError as error:
+                fail(error)
             except KeyboardInterrupt:
                 print("stopped by SIGINT", file=sys.stderr)
                 sys.exit(INTERRUPTED)
@@ -93,6 +99,36 @@ def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
     except HYDRA_ERRORS as error:
         raise explain(error, name, schema, overrides) from None
     return understood(name, schema, values, overrides), values
+
+
+def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str]) -> None:
+    """Read the settings of all jobs of a sweep, so that the last one's mistakes do not show after hours of the first.
+
+    Raises:
+        ConfigError: holds every mistake in any of them.
+    """
+    if not hydra_arguments().parse_args(list(arguments)).multirun:
+        return
+    groups = Groups.of(arguments)
+    refused: dict[str, tuple[Exception, list[str]]] = {}
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for job in jobs(name, arguments):
+            try:
+                config = hydra.compose(name, [*groups.override, *job])
+            except HYDRA_ERRORS as error:
+                refused.setdefault(str(error), (error, job))
+                continue
+            try:
+                parse(schema, plain(config))
+            except HYDRA_ERRORS:
+                continue  # it refers to what only the job itself has, such as its number
+            except ConfigError as error:
+                refused.setdefault(str(error), (error, job))
+    folder = [f"--config-dir={path}" for path in groups.folders[1:]]
+    mistakes = [explain(error, name, schema, [*folder, *job]).mistakes for error, job in refused.values()]
+    if mistakes:
+        raise ConfigError(list(dict.fromkeys(chain.from_iterable(mistakes))))
 
 
 def understood(name: str, schema: type[T], values: Mapping[str, Any], arguments: Sequence[str]) -> T:

@@ -21,11 +21,11 @@ from seq2seq.comparison_runs import Result, Run, measure
 from seq2seq.comparison_table import write_table
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import ConfigError
-from seq2seq.log import duration, say, warn
 from seq2seq.run import prepare_data
 from seq2seq.runfolder import LOCK, only_writer
 from seq2seq.signals import SignalHandling, exit_status
 from seq2seq.spelling import CONFIGS
+from seq2seq.terminal import duration, say, warn
 
 ROOT = CONFIGS.parent
 OUTPUT = "output.txt"

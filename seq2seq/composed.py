@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser as hydra_arguments
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.spelling import CONFIGS
+from seq2seq.spelling import CONFIGS, TARGET
+
+# What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 RUNS = "train"
 """The command that trains: what it has and another command lacks is decided by a checkpoint, or given to runs."""
@@ -92,6 +100,11 @@ class Groups:
         added = hydra_arguments().parse_args(list(arguments)).config_dir
         return cls([CONFIGS, *([Path(added).resolve()] if added else [])])
 
+    @property
+    def override(self) -> list[str]:
+        """What Hydra has to be told to find the files of an added folder."""
+        return [f"hydra.searchpath=[{','.join(map(str, self.folders[1:]))}]"]
+
     def options(self, group: str) -> list[str]:
         """Return the names to choose from in a group."""
         return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
@@ -120,6 +133,38 @@ class Groups:
             for name, head in heads.items()
             if word.isalpha() and head.startswith("#") and re.search(rf"\b{word}\b", head, re.IGNORECASE)
         ]
+
+
+def jobs(name: str, arguments: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of every job of a command line with ``-m``, as Hydra's own sweeper runs them.
+
+    Hydra must be initialised.
+
+    Args:
+        name: the primary configuration.
+        arguments: the command line, Hydra's own options included.
+
+    Returns:
+        none where there is nothing to sweep over, or where only Hydra can say what there is.
+    """
+    options = hydra_arguments().parse_args(list(arguments))
+    others = (options.config_name, options.config_path, options.cfg, options.info, options.help, options.hydra_help)
+    if any(others):
+        return []
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())  # which glob() asks
+    try:
+        given = parser.parse_overrides(options.overrides)
+        fixed = [str(override.input_line) for override in given if not override.is_sweep_override()]
+        sweeper = hydra.compose(
+            name, [*Groups.of(arguments).override, *fixed], return_hydra_config=True
+        ).hydra.sweeper
+        if sweeper[TARGET] != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+            return []
+        swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        found = BasicSweeper.split_arguments(parser.parse_overrides(swept) + given, None)
+    except (*HYDRA_ERRORS, AttributeError):
+        return []  # Hydra meets it too, and then it is explained
+    return found[0]
 
 
 @cache

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
-from seq2seq.errors import ConfigError, listing, suggest
+from seq2seq.errors import ConfigError, either, listing, suggest
 
 T = TypeVar("T")
 
@@ -72,6 +72,16 @@ class Unit:
 
 SECONDS = Unit({"s": 1, "m": 60, "h": 3600, "d": 86400}, "'90s', '15m', '2h'")
 THOUSANDS = Unit({"k": 1e3, "K": 1e3, "M": 1e6}, "'8000', '8k', '2M'")
+
+
+def without_unit(value: Any) -> Any:
+    """Return 2000.0 for ``'2k'`` and 900.0 for ``'15m'``, so that equal numbers are equal however they are written.
+
+    No letter is a unit of both kinds, so the kind of setting need not be known. Any other value stays as it is.
+    """
+    numbers = [unit.parse(value) for unit in (THOUSANDS, SECONDS)] if isinstance(value, str) else []
+    return next((number for number in numbers if number is not None), value)
+
 
 PositiveInt = Annotated[int, Range(low=1), THOUSANDS]
 NonNegativeInt = Annotated[int, Range(low=0), THOUSANDS]
@@ -182,8 +192,13 @@ class _Reader:
             if not attempt.mistakes:
                 return result
             attempts.append(attempt.mistakes)
-        # The last kind of a union is its general case, so its message is the most useful one.
-        self.mistakes.extend(attempts[-1])
+        # The last kind of a union is its general case, so its message is the most useful one; names come on top.
+        names = [str(name) for kind in kinds if typing.get_origin(kind) is Literal for name in typing.get_args(kind)]
+        general, end = attempts[-1], ", but is "
+        if names and typing.get_origin(kinds[-1]) is not Literal:
+            words = f", or {either([repr(name) for name in names])}{end}"
+            general = [mistake.replace(end, words, 1) + suggest(str(value), names) for mistake in general]
+        self.mistakes.extend(general)
         return None
 
     def plain(self, kind: Any, value: Any, path: str) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,24 +19,11 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.errors import printable
 
+# Those who log ask for these two here; they live where rooms above can reach them.
+from seq2seq.terminal import say as say
+from seq2seq.terminal import warn as warn
+
 LOG_FILE = "log.jsonl"
-
-
-def say(words: str) -> None:
-    """Print a line for the user, at once."""
-    print(printable(words), flush=True)
-
-
-def warn(words: str) -> None:
-    """Print a warning where it cannot mix with translations."""
-    print(f"warning: {printable(words)}", file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Return ``1:02:03`` or ``2:03``."""
-    minutes, second = divmod(round(seconds), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -51,8 +38,8 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-class Window:
-    """Sums between two measurements. Losses stay on the device until they are read."""
+class Measurements:
+    """Sums between two reports. Losses stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
@@ -69,7 +56,14 @@ class Window:
         self.source_tokens += batch.source_tokens
         self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
 
-    def measurements(self) -> dict[str, float]:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of a ``with`` block out of the speeds: nothing is trained in it."""
+        start = time.perf_counter()
+        yield
+        self.start += time.perf_counter() - start
+
+    def values(self) -> dict[str, float]:
         """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
         seconds = time.perf_counter() - self.start
         tokens = self.source_tokens + self.target_tokens
@@ -89,13 +83,16 @@ class RunLog:
     Args:
         run: the run folder.
         step: updates done before this process; rows that a killed process wrote after that are dropped.
+        validated: the update after which those were last validated; rows of later validations are dropped, too.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
+    def __init__(self, run: Path, step: int, validated: int) -> None:
         # torch's writer alone takes half a second to import, which only training should pay.
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [row for row in read_log(run) if row.get("step", 0) <= step]
+        kept = [
+            row for row in read_log(run) if row.get("step", 0) <= (validated if "validation_loss" in row else step)
+        ]
         path = run / LOG_FILE
         unfinished = run / f"{LOG_FILE}.unfinished"
         unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seq2seq.attention.normalizers import entropy
+from seq2seq.runtime import product_dtype
+
 # Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
 CHUNK_ROWS = 512
 
@@ -31,21 +34,14 @@ def guided_alignment(weights: Tensor, links: Tensor, least: float) -> Tensor:
 
 
 def entropy_of(weights: Sequence[Tensor], is_token: Tensor) -> Tensor:
-    """Return the entropy of weights in nats, mean over layers and heads, summed over target tokens.
-
-    Weights that a window has taken from are first made to sum to one again, or less attention would count as sharper.
+    """Return the :func:`entropy` of weights in nats, mean over layers and heads, summed over target tokens.
 
     Args:
         weights: one (B,H,T,S) for each layer.
         is_token: (B,T), True where a target token is.
     """
-    # 0 log 0 is 0, but its slope is infinite; a floor under the logarithm alone makes it finite.
-    tiny = torch.finfo(torch.float32).tiny
-    means = []
-    for layer in weights:
-        shares = layer.float() / layer.sum(-1, keepdim=True).clamp_min(tiny)
-        means.append(-(shares * shares.clamp_min(tiny).log()).sum(-1).mean(1))
-    return (torch.stack(means).mean(0) * is_token).sum()
+    means = torch.stack([entropy(layer).mean(1) for layer in weights]).mean(0)
+    return (means * is_token).sum()
 
 
 def linear_cross_entropy(
@@ -75,7 +71,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
         device = hidden.device.type
-        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        precision = product_dtype(hidden)
         count, vocabulary = hidden.shape[0], weight.shape[0]
         needed = any(ctx.needs_input_grad)
         matrix = weight.to(precision)

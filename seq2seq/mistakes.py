@@ -16,9 +16,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.composed import (
+    HYDRA_ERRORS,
     RUNS,
     Composed,
     Groups,
@@ -33,9 +33,6 @@ from seq2seq.composed import (
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, either, listing, suggest
 from seq2seq.spelling import CONFIGS, TARGET
-
-# What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
-HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[
     mistakes: list[str] = []
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        good = [f"hydra.searchpath=[{','.join(map(str, groups.folders[1:]))}]"]
+        good = groups.override
         now = Composed.of(name, good)
         overrides: list[Override] = []
         for text in parser.overrides:

@@ -143,11 +143,12 @@ class Seq2SeqModel(nn.Module):
 
 
 def initialise(model: Seq2SeqModel) -> None:
-    """Initialise every matrix.
+    """Initialise every linear map, the two embeddings and the biases of every LSTM.
 
     Embeddings are normal with deviation E^-1/2, so that scaled by E^1/2 they have unit size and as output weights
-    they give small logits. Other maps are Glorot-uniform (Glorot & Bengio 2010). Gates that forget start open
-    (Jozefowicz et al. 2015).
+    they give small logits. Linear maps are Glorot-uniform (Glorot & Bengio 2010), those of users' parts too, whatever
+    values their classes gave them. Gates that forget start open (Jozefowicz et al. 2015). All other parameters,
+    such as learned positions and the weights of an LSTM, stay as their classes made them.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -161,7 +162,8 @@ def initialise(model: Seq2SeqModel) -> None:
                     if name.startswith("bias_ih"):
                         quarter = parameter.numel() // 4
                         nn.init.ones_(parameter.data[quarter : 2 * quarter])
-    for embedding in {model.source_embedding, model.target_embedding}:
+    # A set has no order that two processes share, so it must not decide who draws first.
+    for embedding in dict.fromkeys((model.source_embedding, model.target_embedding)):
         nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
         with torch.no_grad():
             embedding.weight[PAD] = 0.0

@@ -10,14 +10,15 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seq2seq import checkpoint
-from seq2seq.config import Values
+from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
-from seq2seq.log import warn
 from seq2seq.spelling import differences
+from seq2seq.terminal import warn
 
 LOCK = ".lock"
 
@@ -29,6 +30,9 @@ FREE = ("name", "run_dir", "prepared_dir", "evaluate_split", "search", "data", "
 
 FIXED_TRAINER = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "ema_decay", "precision")
 """Settings of the trainer that must stay: the place in the data and the weights depend on them."""
+
+YARDSTICK = ("best_metric", "validation_sentences", "validation_beam")
+"""Settings of the trainer that may differ, but then values of earlier validations say nothing about later ones."""
 
 
 def make_run_folder(run_dir: str | None, name: str) -> Path:
@@ -112,14 +116,32 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
     previous = checkpoint.load(folder, training=True)
     if previous.config["data"] != data_key:
         raise ConfigError(
-            f"`data` must be what {run} was trained on, but its text, alignments, cleaning or tokenizer has changed; "
-            "give a new run_dir to start afresh"
+            f"`data` must be what {run} was trained on, but is something else instead: its text, alignments, "
+            "cleaning or tokenizer; give a new run_dir to start afresh"
         )
     before, now = decisive(previous.config["settings"]), decisive(values)
     mistakes = differences(before, now, before.keys() & now.keys(), str(run))
     if mistakes:
         raise ConfigError([f"{mistake}; give a new run_dir to start afresh" for mistake in mistakes])
-    return previous
+    return comparable(previous, values)
+
+
+def comparable(previous: checkpoint.Snapshot, values: Values) -> checkpoint.Snapshot:
+    """Return a checkpoint, with a warning without its best value, where validations now measure something else."""
+    before, now = previous.config["settings"]["trainer"], values["trainer"]
+    changed = [key for key in YARDSTICK if without_unit(before.get(key)) != without_unit(now.get(key))]
+    if "best_metric" in changed:
+        changed = ["best_metric"]
+    elif now.get("best_metric") == "loss":  # which does not depend on what is translated
+        changed = []
+    if not changed or previous.training["best"] is None:
+        return previous
+    for key in changed:
+        warn(
+            f"`trainer.{key}` was {before.get(key)!r} and is {now.get(key)!r} now, so the next validation cannot be "
+            "compared with earlier ones: it counts as the best, and patience begins anew"
+        )
+    return replace(previous, training={**previous.training, "best": None, "stale": 0})
 
 
 def decisive(values: Values) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from seq2seq.config import Values
+from seq2seq.config import Values, without_unit
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -37,7 +37,7 @@ def choice(key: str, target: object) -> tuple[str, str] | None:
 def differences(before: Values, now: Values, keys: Iterable[str], began: str) -> list[str]:
     """Say of each of these dotted keys whose value has changed what it must be.
 
-    What another class brings along is left out: it is enough to be told of the class.
+    What another class brings along is left out: it is enough to be told of the class. ``2k`` is the same as ``2000``.
 
     Args:
         before: every setting by its dotted key, as it was.
@@ -45,7 +45,7 @@ def differences(before: Values, now: Values, keys: Iterable[str], began: str) ->
         keys: those that must not change.
         began: what it was before, such as a run folder.
     """
-    changed = [key for key in sorted(keys) if before.get(key) != now.get(key)]
+    changed = [key for key in sorted(keys) if without_unit(before.get(key)) != without_unit(now.get(key))]
     parts = tuple(key.removesuffix(TARGET) for key in changed if key.endswith(f".{TARGET}"))
     found = []
     for key in changed:

@@ -16,12 +16,13 @@ from torch import Tensor
 from seq2seq import checkpoint
 from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.errors import UserError
-from seq2seq.log import RunLog, Window, duration
+from seq2seq.log import Measurements, RunLog
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
 from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
 from seq2seq.runtime import autocast, random_state, restore_random_state
 from seq2seq.signals import SignalHandling
+from seq2seq.terminal import duration
 from seq2seq.training import State, TrainerConfig, Validation
 
 MOST_BAD_STEPS = 20
@@ -81,29 +82,28 @@ class Trainer:
         stream = self.batches.start(state.position)
         self.model.train()
         self.objective.train()
-        with RunLog(self.run, state.step) as log, self._signals():
-            window = Window()
-            validated = saved = state.step
+        with RunLog(self.run, state.step, self._validated) as log, self._signals():
+            measured = Measurements()
+            saved = state.step
             while self._progress().fraction < 1.0 and self.stopped_by is None and not self._out_of_patience():
-                self._update(stream, window)
+                self._update(stream, measured)
                 state.seconds = before + time.perf_counter() - start
                 if state.step % config.log_every == 0:
-                    self._report(log, window)
-                    window = Window()
-                if state.step % config.validate_every == 0:
-                    self._validate(log)
-                    validated = state.step
-                    window = Window()
-                state.seconds = before + time.perf_counter() - start
-                if state.step % config.checkpoint_every == 0 or validated == state.step:
-                    self._save(is_best=validated == state.step and state.stale == 0)
-                    saved = state.step
+                    self._report(log, measured)
+                    measured = Measurements()
+                with measured.paused():
+                    if state.step % config.validate_every == 0:
+                        self._validate(log)
+                    state.seconds = before + time.perf_counter() - start
+                    if state.step % config.checkpoint_every == 0 or self._validated == state.step:
+                        self._save()
+                        saved = state.step
             unsaved = saved < state.step
-            if self.stopped_by is None and validated < state.step:
+            if self.stopped_by is None and self._validated < state.step:
                 self._validate(log)
-                validated, unsaved = state.step, True
+                unsaved = True
             if unsaved:
-                self._save(is_best=validated == state.step and state.stale == 0)
+                self._save()
             if self.stopped_by is None:
                 why = "patience is over" if self._out_of_patience() else "its limit is reached"
                 log.say(f"training ends at step {state.step} after {duration(state.seconds)}: {why}")
@@ -113,7 +113,7 @@ class Trainer:
                 )
         return state
 
-    def _update(self, stream: Iterator[tuple[Batch, Position]], window: Window) -> None:
+    def _update(self, stream: Iterator[tuple[Batch, Position]], measured: Measurements) -> None:
         """Do one update from ``accumulate`` batches, normalised by all their target tokens together."""
         batches = [next(stream) for _ in range(self.config.accumulate)]
         tokens = sum(batch.target_tokens for batch, _ in batches)
@@ -122,7 +122,7 @@ class Trainer:
             with autocast(self.device, self.precision):
                 sums = self.objective(self.model, batch.to(self.device))
             (sums.total / tokens).backward()
-            window.add(batch, sums.nll)
+            measured.add(batch, sums.nll)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         if math.isfinite(norm):
             self.optimizer.step(factor)
@@ -161,25 +161,25 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.state.stale >= self.config.patience
 
-    def _report(self, log: RunLog, window: Window) -> None:
+    def _report(self, log: RunLog, measured: Measurements) -> None:
         """Write and show what was measured since the last report."""
         state, fraction = self.state, self._progress().fraction
-        measured = window.measurements()
+        values = measured.values()
         left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         log.write(
             {
                 "step": state.step,
                 "epoch": state.position.epoch,
                 "seconds": round(state.seconds, 2),
-                **measured,
+                **values,
                 "learning_rate": self.optimizer.learning_rate,
                 "skipped": state.skipped,
             }
         )
         log.progress(
             fraction,
-            f"step {state.step}  epoch {state.position.epoch + 1}  loss {measured['train_loss']:.3f}  "
-            f"{measured['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
+            f"step {state.step}  epoch {state.position.epoch + 1}  loss {values['train_loss']:.3f}  "
+            f"{values['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
             f"left {duration(left)}",
         )
 
@@ -206,8 +206,13 @@ class Trainer:
         for source, reference, translation in found.samples:
             log.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
 
-    def _save(self, *, is_best: bool) -> None:
-        """Write a checkpoint; ``last`` leads to it, and ``best`` too where it is the best."""
+    @property
+    def _validated(self) -> int:
+        """The update after which the model was last validated, in whatever process; 0 before the first."""
+        return int(self.metrics.get("validated_at", 0))
+
+    def _save(self) -> None:
+        """Write a checkpoint and let links lead to it."""
         checkpoints = self.run / "checkpoints"
         tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
@@ -219,11 +224,14 @@ class Trainer:
             tensors |= {f"raw.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
             with self.average.applied():
                 snapshot = self.snapshot(metrics, tensors, asdict(self.state))
-        folder = checkpoint.save(snapshot, checkpoints, self.state.step)
-        checkpoint.point(checkpoints, "last", folder)
-        if is_best:
-            checkpoint.point(checkpoints, "best", folder)
+        self._point(checkpoint.save(snapshot, checkpoints, self.state.step))
         checkpoint.prune(checkpoints, self.config.keep_last)
+
+    def _point(self, folder: Path) -> None:
+        """Let ``last`` lead to the checkpoint of now, and ``best`` too where none was better."""
+        checkpoint.point(folder.parent, "last", folder)
+        if self._validated == self.state.step and self.state.stale == 0 and self.state.best is not None:
+            checkpoint.point(folder.parent, "best", folder)
 
     def resume(self, snapshot: checkpoint.Snapshot) -> None:
         """Go on from a checkpoint whose weights are already in the model."""
@@ -240,6 +248,8 @@ class Trainer:
         values = dict(snapshot.training)
         self.state = State(**{**values, "position": Position(**values["position"])})
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
+        # The process before may have been killed when the checkpoint was written and no link led to it yet.
+        self._point(checkpoint.folder_of(self.run / "checkpoints", self.state.step))
 
     def _signals(self) -> SignalHandling:
         return SignalHandling(self._stop)

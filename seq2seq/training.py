@@ -72,9 +72,14 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         if self.max_steps is None and self.max_time is None and self.max_epochs is None:
-            raise ConfigError("`max_epochs`, `max_steps` or `max_time` must be set, or training would never end")
+            raise ConfigError(
+                "`trainer.max_epochs`, `trainer.max_steps` or `trainer.max_time` must be set, or training would "
+                "never end, but all are null instead; give trainer.max_epochs=auto"
+            )
         if self.best_metric == "bleu" and self.validation_sentences == 0:
-            raise ConfigError("`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu'")
+            raise ConfigError(
+                "`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu' instead"
+            )
 
 
 @dataclass

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -275,6 +276,38 @@ def test_what_a_killed_process_left_is_not_taken_for_a_checkpoint(checkpoints: P
     assert checkpoint.newest_valid(checkpoints) == (old, [])
 
 
+def test_a_checkpoint_whose_replacement_was_cut_short_is_one_again(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies when the old folder has given up its name and the new one has not got it."""
+    folder = checkpoint.save(snapshot(1.0), checkpoints, 7)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(snapshot(2.0), checkpoints, 7)
+    assert not folder.exists()
+    checkpoint.remove_unfinished(checkpoints)
+    assert [path.name for path in checkpoints.iterdir()] == [folder.name]
+    assert checkpoint.newest_valid(checkpoints) == (folder, [])
+    assert float(checkpoint.load(folder).weights["a.weight"][0, 0]) == 1.0
+
+
+def test_a_checkpoint_that_was_replaced_is_gone_for_good(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies when both folders are there."""
+    folder = checkpoint.save(snapshot(1.0), checkpoints, 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        checkpoint.save(snapshot(2.0), checkpoints, 7)
+    assert len(list(checkpoints.iterdir())) == 2
+    checkpoint.remove_unfinished(checkpoints)
+    assert [path.name for path in checkpoints.iterdir()] == [folder.name]
+    assert float(checkpoint.load(folder).weights["a.weight"][0, 0]) == 2.0
+
+
 def test_a_run_folder_means_its_best_checkpoint_else_its_last(three: list[Path], checkpoints: Path) -> None:
     run = checkpoints.parent
     checkpoint.point(checkpoints, "last", three[2])
@@ -283,6 +316,36 @@ def test_a_run_folder_means_its_best_checkpoint_else_its_last(three: list[Path],
     assert checkpoint.locate(run) == checkpoint.locate(checkpoints) == three[0].resolve()
     assert checkpoint.locate(checkpoints / "last") == three[2].resolve()
     assert checkpoint.locate(three[1]) == three[1].resolve()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.json"])
+def test_where_the_best_checkpoint_is_damaged_the_last_is_taken_with_a_warning(
+    three: list[Path], checkpoints: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.point(checkpoints, "last", three[2])
+    checkpoint.point(checkpoints, "best", three[0])
+    flip(three[0] / name)
+    assert checkpoint.locate(checkpoints.parent) == three[2].resolve()
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: the checkpoint {three[0]}, the best, cannot be used ({name} is damaged")
+    assert line.endswith(f"taking the last, {three[2]}")
+    heard: list[str] = []
+    assert checkpoint.locate(checkpoints, heard.append) == three[2].resolve()
+    assert len(heard) == 1
+    assert checkpoint.locate(checkpoints / "best") == three[0].resolve()  # what is named is what is meant
+
+
+def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
+    three: list[Path], checkpoints: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.point(checkpoints, "last", three[2])
+    checkpoint.point(checkpoints, "best", three[0])
+    for folder in (three[0], three[2]):
+        flip(folder / "model.safetensors")
+    assert checkpoint.locate(checkpoints.parent) == three[0].resolve()
+    assert capsys.readouterr().err == ""
+    with pytest.raises(CheckpointError, match=re.escape(f"{three[0]} cannot be used: model.safetensors is damaged")):
+        checkpoint.load(checkpoint.locate(checkpoints.parent))
 
 
 def test_a_misspelt_run_folder_gets_the_nearest_name(three: list[Path], checkpoints: Path) -> None:
@@ -298,9 +361,3 @@ def test_a_place_without_checkpoints_says_what_it_holds_instead(tmp_path: Path) 
         checkpoint.locate(tmp_path)
     with pytest.raises(CheckpointError, match=r"holds none \(found: a file\)"):
         checkpoint.locate(tmp_path / "config.json")
-
-
-def test_no_pickle_is_ever_written(three: list[Path]) -> None:
-    for path in three[0].iterdir():
-        assert path.suffix in {".json", ".safetensors", ".model"}
-        assert path.read_bytes()[:2] != b"\x80\x04"

@@ -141,7 +141,12 @@ WRONG: list[tuple[str, str]] = [
     ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
     (
         "trainer.max_steps=null trainer.max_epochs=null trainer.max_time=null",
-        r"`trainer.max_\w+`.*`\S*max_steps`.*must be set, or training would never end",
+        r"^`trainer.max_epochs`, `trainer.max_steps` or `trainer.max_time` must be set, or training would never end, "
+        "but all are null instead; give trainer.max_epochs=auto$",
+    ),
+    (
+        "trainer.max_epochs=aut",
+        "`trainer.max_epochs` must be a number such as .*, or 'auto', but is 'aut' instead; did you mean 'auto'",
     ),
     (
         "trainer.validation_sentences=0",
@@ -346,6 +351,49 @@ def test_all_mistakes_are_reported_together(refuse: Mistakes, arguments: list[st
     assert len(lines) == len(keys)
     for key in keys:
         assert any(line.startswith(f"`{key}`") for line in lines), (key, lines)
+
+
+SWEEPS: list[tuple[list[str], list[str]]] = [
+    (["model.dim=64,0"], ["model.dim"]),
+    (
+        ["model.dim=64,0,-1", "seed=1,2", "trainer.max_tokens=128,none"],
+        ["model.dim", "model.dim", "trainer.max_tokens"],
+    ),
+    (["attention=dot,cosine", "trainer.max_steps=range(-1,2)"], ["trainer.max_steps", "trainer.max_steps"]),
+    (["attention=choice(dot,general)", "trainer.patience=choice(1,0)"], ["trainer.patience"]),
+    (["attention=glob(*)", "seed=1,-1"], ["seed"]),
+    (["attention=dot,dott"], ["attention"]),
+    (["experiment=swept"], ["model.dim"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "keys"), SWEEPS, ids=[" ".join(arguments) for arguments, _ in SWEEPS])
+def test_mistakes_of_every_job_of_a_sweep_are_reported_before_the_first_is_run(
+    refuse: Mistakes, arguments: list[str], keys: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "prepare_data", lambda _: pytest.fail("a job was run"))
+    folder = tmp_path / "configs" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "swept.yaml").write_text("# @package _global_\nhydra: {sweeper: {params: {model.dim: '64,0'}}}\n")
+    lines = refuse("-m", f"--config-dir={folder.parent}", *arguments)
+    assert sorted(lines) == sorted(set(lines))
+    assert sorted(line.partition("` must")[0][1:] for line in lines) == keys
+    assert [path.name for path in tmp_path.iterdir()] == ["configs"]
+
+
+def test_a_sweep_without_mistakes_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(
+        sys, "argv", ["train.py", "-m", "name=${hydra:job.name}", "seed=range(1,3)", "attention=dot,general"]
+    )
+    HydraConfig.instance().cfg = None
+    GlobalHydra.instance().clear()
+    run_with: list[tuple[int, str]] = []
+    command("train", RunConfig)(
+        lambda config, _: run_with.append((config.seed, config.attention.settings["score"].target.__name__))
+    )()
+    assert run_with == [(1, "Dot"), (1, "General"), (2, "Dot"), (2, "General")]
 
 
 def test_a_setting_that_another_choice_has_is_explained(refuse: Mistakes) -> None:

@@ -280,6 +280,8 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(run: Run) -> None:
     refuse_other_settings([run])
     moved = replace(run, values={**run.values, "run_dir": "elsewhere", "prepared_dir": "there"})
     refuse_other_settings([moved])
+    same = replace(run, values={**run.values, "trainer": {**run.values["trainer"], "max_steps": "1k"}})
+    refuse_other_settings([same])
     longer = replace(run, values={**run.values, "trainer": {**run.values["trainer"], "max_steps": 9}})
     with pytest.raises(
         ConfigError, match=r"`trainer.max_steps` must be 1000, as it was .*, but is 9 instead; give ano"

@@ -7,19 +7,22 @@ signatures of the classes they name: a new file or a new setting is tested witho
 from __future__ import annotations
 
 import itertools
+import typing
 from dataclasses import replace
 
 import pytest
 import torch
 from tiny import VOCABULARY, architecture, batch_of, build, choices, random_batch, sentences, variants
-from torch import Tensor
+from torch import Tensor, nn
 
+from seq2seq.attention.core import Attention
 from seq2seq.attention.windows import Predictive, Window
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, PAD
 from seq2seq.decoders.base import DecoderState
 from seq2seq.decoders.rnn import RNNDecoder
 from seq2seq.errors import ConfigError
+from seq2seq.layers import ModelConfig
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy
 
@@ -221,12 +224,34 @@ def test_every_parameter_gets_a_finite_gradient(model: Seq2SeqModel, batch: Batc
         assert parameter.grad.any(), f"{name} has a gradient of zeros"
 
 
+@pytest.mark.parametrize("tying", typing.get_args(typing.get_type_hints(ModelConfig)["tie_embeddings"]))
 @pytest.mark.parametrize("encoder", choices("encoder"))
 @pytest.mark.parametrize("decoder", choices("decoder"))
-def test_the_same_seed_builds_the_same_model(encoder: str, decoder: str) -> None:
-    own, other = (build(f"encoder={encoder}", f"decoder={decoder}").state_dict() for _ in range(2))
+def test_the_same_seed_builds_the_same_model_wherever_its_parts_lie_in_memory(
+    encoder: str, decoder: str, tying: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts are hashed by their address, which no two processes share; here addresses rise, and then they fall."""
+
+    def built(step: int) -> dict[str, Tensor]:
+        places: dict[int, int] = {}
+        monkeypatch.setattr(
+            nn.Module, "__hash__", lambda part: places.setdefault(id(part), 2**20 + step * len(places))
+        )
+        return build(f"encoder={encoder}", f"decoder={decoder}", f"model.tie_embeddings={tying}").state_dict()
+
+    own, other = built(1), built(-1)
     assert own.keys() == other.keys()
     assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+@pytest.mark.parametrize("encoder", choices("encoder"))
+@pytest.mark.parametrize("decoder", choices("decoder"))
+def test_a_part_says_whether_it_has_self_attention(encoder: str, decoder: str) -> None:
+    model = build(f"encoder={encoder}", f"decoder={decoder}")
+    inner = {part for part in model.encoder.modules() if isinstance(part, Attention)}
+    assert type(model.encoder).uses_self_attention == bool(inner)
+    inner = {part for part in model.decoder.modules() if isinstance(part, Attention)}
+    assert type(model.decoder).uses_self_attention == bool(inner - set(model.decoder.attentions))
 
 
 REFUSED: list[tuple[Overrides, int, str]] = [

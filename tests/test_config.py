@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.config import SECONDS, THOUSANDS, Component, Duration, PositiveInt, Probability, Range, parse
+from seq2seq.config import (
+    SECONDS,
+    THOUSANDS,
+    Component,
+    Duration,
+    PositiveInt,
+    Probability,
+    Range,
+    parse,
+    without_unit,
+)
 from seq2seq.errors import ConfigError
 
 
@@ -46,6 +56,7 @@ class Car:
     engine: Component[Engine]
     wheel: Wheel
     doors: PositiveInt | None
+    seats: Literal["auto", "all"] | PositiveInt | None
     rust: Probability
     service: Duration
     colours: tuple[str, ...]
@@ -60,6 +71,7 @@ def car(**changes: Any) -> dict[str, Any]:
         "engine": {"_target_": f"{HERE}.Engine", "power": 50, "kind": "diesel"},
         "wheel": {"radius": 1, "spare": False},
         "doors": None,
+        "seats": "auto",
         "rust": 0.25,
         "service": "2h",
         "colours": ["red"],
@@ -102,6 +114,13 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ({"doors": "many"}, "`doors` must be a number such as '8000', '8k', '2M', but is 'many' instead"),
         ({"doors": True}, "`doors` must be a whole number, but is True instead"),
         ({"doors": 2.0}, "`doors` must be a whole number, but is 2.0 instead"),
+        (
+            {"seats": "aut"},
+            "`seats` must be a number such as '8000', '8k', '2M', or 'auto' or 'all', but is 'aut' instead; "
+            "did you mean 'auto'?",
+        ),
+        ({"seats": 0}, "`seats` must be at least 1, or 'auto' or 'all', but is 0 instead"),
+        ({"seats": 2.5}, "`seats` must be a whole number, or 'auto' or 'all', but is 2.5 instead"),
         ({"rust": 1}, "`rust` must be at least 0 and less than 1, but is 1.0 instead"),
         ({"rust": float("nan")}, "`rust` must be a finite number, but is nan instead"),
         ({"service": "soon"}, "`service` must be a number such as '90s', '15m', '2h', but is 'soon' instead"),
@@ -141,7 +160,7 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ),
         (
             {"speed": 3},
-            "`speed` must be a setting of Car (colours, doors, engine, rust, service, wheel), but is unknown",
+            "`speed` must be a setting of Car (colours, doors, engine, rust, seats, service, wheel), but is unknown",
         ),
     ],
 )
@@ -225,6 +244,25 @@ def test_thousands_and_millions_have_letters(number: int) -> None:
     assert THOUSANDS.parse(f"{number}k") == THOUSANDS.parse(f"{number}K") == number * 1000
     assert THOUSANDS.parse(f"{number}M") == number * 1_000_000
     assert THOUSANDS.parse(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ("2k", 2000),
+        ("2000", 2000),
+        ("1M", 1_000_000),
+        ("15m", 900),
+        ("1.5h", 5400),
+        (2000, 2000),
+        (None, None),
+        ("auto", "auto"),
+        ("2 weeks", "2 weeks"),
+        (["2k"], ["2k"]),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(value: Any, plain: Any) -> None:
+    assert without_unit(value) == plain
 
 
 @pytest.mark.parametrize("text", ["8.25k", "0.5k", "1M"])

@@ -207,6 +207,12 @@ def test_less_attention_does_not_count_as_sharper_attention() -> None:
     torch.testing.assert_close(entropy_of([0.2 * weights], is_token), entropy_of([weights], is_token))
 
 
+def test_entropy_of_half_precision_is_that_of_the_same_numbers_in_single() -> None:
+    weights = looked_at(4, 2, 5, 9).bfloat16()
+    is_token = torch.ones(4, 5, dtype=torch.bool)
+    torch.testing.assert_close(entropy_of([weights], is_token), entropy_of([weights.float()], is_token))
+
+
 @pytest.mark.parametrize("normalizer", choices("attention/normalizer"))
 @pytest.mark.parametrize("window", choices("attention/window"))
 @pytest.mark.parametrize("decoder", choices("decoder"))

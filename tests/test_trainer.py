@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,14 @@ import torch
 from safetensors.torch import load_file
 from tiny import choices, compose, shrink
 
-from seq2seq import checkpoint, data
+from seq2seq import checkpoint, data, validation
 from seq2seq.config import parse
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.log import read_log
+from seq2seq.log import Measurements, read_log
 from seq2seq.optim import AdamW, Optimizer
 from seq2seq.run import RunConfig, check_parts, train
+from seq2seq.validation import Validator
 
 STEPS = 8
 
@@ -276,10 +280,158 @@ def test_a_run_folder_refuses_other_settings_and_names_them(start: Run, key: str
     assert (run / "checkpoints" / "last" / "manifest.json").read_text() == before
 
 
+def test_a_run_folder_refuses_other_data(start: Run) -> None:
+    start("run")
+    with pytest.raises(
+        ConfigError, match=r"^`data` must be what .*run was trained on, but is something else instead"
+    ):
+        start("run", "tokenizer.vocab_size=26")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "warned"),
+    [
+        (["best_metric=bleu"], ["best_metric=loss"], ["`trainer.best_metric` was 'bleu' and is 'loss' now"]),
+        (
+            ["best_metric=bleu"],
+            ["best_metric=bleu", "validation_sentences=4", "validation_beam=2"],
+            [
+                "`trainer.validation_sentences` was 3 and is 4 now",
+                "`trainer.validation_beam` was 1 and is 2 now",
+            ],
+        ),
+        (["best_metric=loss"], ["best_metric=loss", "validation_sentences=4", "validation_beam=2"], []),
+        (["best_metric=bleu"], ["best_metric=bleu", "patience=3"], []),
+    ],
+    ids=["metric", "translations", "loss is the same", "neither"],
+)
+def test_values_of_another_kind_of_validation_are_no_measure_for_later_ones(
+    start: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    first: list[str],
+    then: list[str],
+    warned: list[str],
+) -> None:
+    """BLEU is never below 0 and what counts of a loss is never above, so the one would be the best for ever."""
+    monkeypatch.setattr(validation, "corpus_bleu", lambda *_, **__: 100.0)
+    run = start("run", "scheduler=constant", "trainer.max_steps=4", *(f"trainer.{one}" for one in first))
+    before = json.loads((run / "checkpoints" / "last" / "training.json").read_text())
+    assert before["best"] is not None
+    capsys.readouterr()
+    monkeypatch.setattr(validation, "corpus_bleu", lambda *_, **__: 1.0)
+    start("run", "scheduler=constant", *(f"trainer.{one}" for one in then))
+    errors = [line for line in capsys.readouterr().err.splitlines() if "patience begins anew" in line]
+    assert len(errors) == len(warned)
+    assert all(line.startswith(f"warning: {words}") for line, words in zip(errors, warned, strict=True))
+    after = json.loads((run / "checkpoints" / "last" / "training.json").read_text())
+    begun_anew = bool(warned) or "best_metric=loss" in first  # where the loss went on falling
+    assert (after["stale"], after["best"] == before["best"]) == ((0, False) if begun_anew else (1, True))
+    assert (run / "checkpoints" / "best").resolve().name == f"step-{8 if begun_anew else 4:08d}"
+
+
+def test_a_number_written_another_way_is_no_other_setting(start: Run) -> None:
+    constant = ("scheduler=constant", "scheduler.warmup_steps=40")
+    run = start("run", *constant)
+    assert start("run", *constant, "scheduler.warmup_steps=0.04k", "trainer.max_tokens=0.128k") == run
+    with pytest.raises(ConfigError, match=r"^`scheduler.warmup_steps` must be 40, as it was .*, but is '40k' inst"):
+        start("run", *constant, "scheduler.warmup_steps=40k")
+
+
 def test_the_last_validation_counts_even_where_its_step_is_saved_already(start: Run) -> None:
     run = start("run", "trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
     assert (run / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
     assert checkpoint.load(checkpoint.locate(run)).metrics["validated_at"] == STEPS
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, function: str, call: int) -> None:
+    """Cuts the power before the given call, counted from 1, of a function of ``checkpoint``."""
+    calls = itertools.count(1)
+    real = getattr(checkpoint, function)
+
+    def deadly(*arguments: Any) -> Any:
+        if next(calls) == call:
+            fail()
+        return real(*arguments)
+
+    monkeypatch.setattr(checkpoint, function, deadly)
+
+
+def test_a_run_that_died_in_its_last_validation_is_validated_when_it_goes_on(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last step is saved already, so that nothing is left to train."""
+    late = ("trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
+    whole = start("whole", *late)
+    with monkeypatch.context() as patch:
+        die_at(patch, "save", 2)  # all but the second checkpoint, the validated one, is written
+        with pytest.raises(PowerCutError):
+            start("broken", *late)
+    broken = whole.parent / "broken"
+    assert "validated_at" not in checkpoint.load(checkpoint.locate(broken)).metrics
+    assert start("broken", *late) == broken
+    assert_ended_alike(broken, whole)
+    assert (broken / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
+    losses = [
+        [row["validation_loss"] for row in read_log(run) if "validation_loss" in row] for run in (broken, whole)
+    ]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 1
+
+
+def test_a_run_asked_to_stop_at_its_last_update_is_validated_when_it_goes_on(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = "trainer.validate_every=100"
+    whole = start("whole", late)
+    with monkeypatch.context() as patch:
+        stop_at(patch, STEPS, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            start("stopped", late)
+    stopped = start("stopped", late)
+    assert_ended_alike(stopped, whole)
+    assert checkpoint.load(checkpoint.locate(stopped)).metrics["validated_at"] == STEPS
+
+
+def test_a_run_that_died_while_it_replaced_its_only_checkpoint_goes_on_from_it(
+    start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = ("trainer.validate_every=100", f"trainer.checkpoint_every={STEPS}")
+    whole = start("whole", *late)
+    real = os.replace
+
+    def cut(source: Path, target: Path) -> None:
+        if any(target.parent.glob(".old-*")):  # of the last step, which is saved again when it is validated
+            fail()
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", cut)
+        with pytest.raises(PowerCutError):
+            start("broken", *late)
+    broken = whole.parent / "broken"
+    assert checkpoint.newest_valid(broken / "checkpoints") == (None, [])
+    capsys.readouterr()
+    assert_ended_alike(start("broken", *late), whole)
+    assert f"Going on from step {STEPS}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("link", [1, 2], ids=["last", "best"])
+def test_links_lead_to_a_checkpoint_whose_process_died_before_it_set_them(
+    start: Run, monkeypatch: pytest.MonkeyPatch, link: int
+) -> None:
+    settings = ("trainer.validate_every=4", "trainer.checkpoint_every=100", "trainer.best_metric=loss")
+    whole = start("whole", *settings)
+    assert (whole / "checkpoints" / "best").resolve().name == f"step-{STEPS:08d}"
+    with monkeypatch.context() as patch:
+        die_at(patch, "point", 2 + link)  # those of step 4 are set
+        with pytest.raises(PowerCutError):
+            start("broken", *settings)
+    checkpoints = whole.parent / "broken" / "checkpoints"
+    assert checkpoint.newest_valid(checkpoints)[0].name == f"step-{STEPS:08d}"
+    assert (checkpoints / "best").resolve().name == "step-00000004"
+    start("broken", *settings)
+    assert {(checkpoints / name).resolve().name for name in ("last", "best")} == {f"step-{STEPS:08d}"}
 
 
 def test_what_a_run_writes_can_be_read(start: Run) -> None:
@@ -294,6 +446,30 @@ def test_what_a_run_writes_can_be_read(start: Run) -> None:
     settings = checkpoint.load(checkpoint.locate(run)).config["settings"]
     assert parse(RunConfig, settings).seed == 1
     assert list((run / "tensorboard").iterdir())
+
+
+def test_speeds_are_those_of_training_alone(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a clock by which an update takes a second, a validation or a checkpoint a thousand."""
+    now = 0.0
+
+    def timed(seconds: float, real: Callable[..., Any]) -> Callable[..., Any]:
+        def function(*arguments: Any, **settings: Any) -> Any:
+            nonlocal now
+            now += seconds
+            return real(*arguments, **settings)
+
+        return function
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    for owner, name, seconds in ((AdamW, "step", 1.0), (checkpoint, "save", 1e3), (Validator, "__call__", 1e3)):
+        monkeypatch.setattr(owner, name, timed(seconds, getattr(owner, name)))
+    added: list[int] = []
+    real = Measurements.add
+    monkeypatch.setattr(
+        Measurements, "add", lambda self, batch, nll: (added.append(batch.target_tokens), real(self, batch, nll))
+    )
+    rows = [row for row in read_log(start("run", "trainer.log_every=4")) if "train_loss" in row]
+    assert [4 * row["tokens_per_second"] for row in rows] == pytest.approx([sum(added[:8]), sum(added[8:])])
 
 
 def test_the_log_of_a_run_that_died_has_every_step_once(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,42 +1,63 @@
-"""Settings of earlier versions keep their meaning."""
+"""Settings of earlier versions keep their meaning.
+
+``settings_0.1.0.json`` is what version 0.1.0 itself composed, for two commands; it must never be written anew.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import compose
 
 from seq2seq.config import parse
-from seq2seq.model import Architecture
-from seq2seq.upgrades import ADDED, ADDED_SECTIONS, ADDED_WHOLE, upgraded
+from seq2seq.run import RunConfig
+from seq2seq.runfolder import leaves
+from seq2seq.upgrades import upgraded
 
-
-def stripped(settings: Any, name: str = "") -> Any:
-    """The same settings as a version wrote them that had none of those added since."""
-    if not isinstance(settings, dict):
-        return settings
-    later = ADDED.get(settings.get("_target_", ""), ADDED_SECTIONS.get(name, {}))
-    return {key: stripped(value, key) for key, value in settings.items() if key not in later}
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("encoder=bilstm", "attention=additive", "decoder=rnn", "decoder.input_feeding=true"),
-        ("attention=cosine", "attention@self_attention=cosine"),
-    ],
-    ids=["recurrent", "transformer"],
+FIRST: dict[str, dict[str, Any]] = json.loads(
+    Path(__file__).with_name("settings_0.1.0.json").read_text(encoding="utf-8")
 )
-def test_settings_of_the_first_version_mean_what_they_meant(overrides: tuple[str, ...]) -> None:
-    now = compose(*overrides)
-    before = {name: value for name, value in stripped(now).items() if name not in ADDED_WHOLE}
-    assert before != now
-    given = copy.deepcopy(before)
-    assert upgraded(before) == now
-    assert before == given
-    parse(Architecture, {name: upgraded(before)[name] for name in Architecture.__dataclass_fields__})
+
+SOFTMAX = "seq2seq.attention.normalizers.Softmax"
+GLOBAL = "seq2seq.attention.windows.Global"
+
+EVERYWHERE = {
+    "attention.normalizer._target_": SOFTMAX,
+    "attention.window._target_": GLOBAL,
+    "self_attention.normalizer._target_": SOFTMAX,
+    "self_attention.window._target_": GLOBAL,
+    "search.coverage_penalty": 0.0,
+    "cleaning.max_characters": None,
+    "cleaning.max_character_ratio": None,
+    "cleaning.drop_control_characters": False,
+    "cleaning.drop_identical": False,
+    "cleaning.min_script_share": 0.0,
+    "cleaning.max_sign_difference": None,
+    "cleaning.max_number_mismatch": 1.0,
+    "cleaning.language_confidence": None,
+    "cleaning.decontaminate": "none",
+    "cleaning.duplicates": "keep",
+    "sampling._target_": "seq2seq.data.sampling.NoSampling",
+}
+"""What has come since, with the values that stand for what version 0.1.0 did."""
+
+OF_PARTS = {
+    "recurrent": {"decoder.attend": "after"},
+    "transformer": {"attention.score.temperature": None, "self_attention.score.temperature": None},
+}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_settings_of_the_first_version_mean_what_they_meant(kind: str) -> None:
+    before = copy.deepcopy(FIRST[kind])
+    after = upgraded(before)
+    assert leaves(after) == leaves(before) | EVERYWHERE | OF_PARTS[kind]
+    assert before == FIRST[kind]
+    parse(RunConfig, after).build(100, 100)
 
 
 def test_settings_of_today_stay_as_they_are() -> None:

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.attention.normalizers import Normalizer, Softmax
+from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.scores import Score
 from seq2seq.attention.windows import Focus, Sight, Window
 from seq2seq.config import Component, PositiveInt, Probability
 from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
+from seq2seq.runtime import product_dtype
 
 Rotation = Callable[[Tensor, int], Tensor]
 """Turns (B,H,T,d) by the positions that begin at an offset: rotary position embeddings."""
@@ -45,9 +46,7 @@ def fused_pays(query: Tensor) -> bool:
     On a GPU it always is. On the CPU its bfloat16 kernel took 9 to 20 times as long as the three explicit operations
     at the 16 to 64 positions of a sentence, while in single precision it wins (docs/BENCHMARKS.md).
     """
-    device = query.device.type
-    precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
-    return device != "cpu" or precision == torch.float32
+    return query.device.type != "cpu" or product_dtype(query) == torch.float32
 
 
 class Attention(nn.Module):
@@ -153,7 +152,7 @@ class Attention(nn.Module):
 
     def _is_fused(self, focus: Focus) -> bool:
         """Whether the fused kernel computes this attention: a softmax of inner products, and nothing after it."""
-        return self.score.is_inner_product and isinstance(self.normalizer, Softmax) and focus.factor is None
+        return self.score.is_inner_product and self.normalizer.is_softmax and focus.factor is None
 
     def _split(self, vectors: Tensor) -> Tensor:
         """(B,T,H*d) -> (B,H,T,d)."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention.kernels import precise
 from seq2seq.config import Range
 
 # Newton's steps grow the threshold until it is exact; about log S + 6 are needed, so this is a fuse, not a limit.
@@ -28,6 +29,11 @@ class Normalizer(nn.Module):
     """
 
     least: float
+
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the fused kernel can compute the weights. Derived, so that a subclass is never passed over."""
+        return type(self).forward is Softmax.forward
 
     def forward(self, scores: Tensor) -> Tensor:
         """(B,H,T,S) scores -> (B,H,T,S) weights."""
@@ -66,6 +72,24 @@ class Entmax(Normalizer):
         return weights
 
 
+def entropy(weights: Tensor) -> Tensor:
+    """Return ``-sum over s of w[s] log w[s]`` in nats: 0 looks at one key only, ``log S`` at all alike.
+
+    Weights that a window has taken from are first made to sum to one again, or less attention would count as sharper.
+
+    Args:
+        weights: (..., S), zeros are allowed.
+
+    Returns:
+        (...), in at least single precision.
+    """
+    weights = precise(weights)
+    tiny = torch.finfo(weights.dtype).tiny
+    shares = weights / weights.sum(dim=-1, keepdim=True).clamp_min(tiny)
+    # 0 log 0 is 0, but its slope is infinite; a floor under the logarithm alone makes it finite.
+    return -(shares * shares.clamp_min(tiny).log()).sum(dim=-1)
+
+
 def entmax(scores: Tensor, alpha: float) -> Tensor:
     """Compute the weights of :class:`Entmax` along the last axis.
 
@@ -98,8 +122,7 @@ def entmax(scores: Tensor, alpha: float) -> Tensor:
 class _Entmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, alpha: float) -> Tensor:
-        single = scores if scores.dtype == torch.float64 else scores.float()
-        weights = entmax(single, alpha)
+        weights = entmax(precise(scores), alpha)
         ctx.save_for_backward(weights)
         ctx.alpha, ctx.dtype = alpha, scores.dtype
         return weights

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention.kernels import precise
 from seq2seq.config import PositiveInt, Range
 from seq2seq.errors import ConfigError
 
@@ -152,7 +153,7 @@ class Predictive(Window):
         """See :meth:`Window.forward`."""
         wish = self.vector(torch.tanh(self.map(query))).transpose(1, 2)  # (B,H,T)
         # Positions need more digits than half precision has.
-        share = torch.sigmoid(wish if wish.dtype == torch.float64 else wish.float())
+        share = torch.sigmoid(precise(wish))
         centre = (sight.lengths * share).unsqueeze(-1)
         distance = torch.arange(1, sight.keys + 1, device=sight.device) - centre
         deviation = self.radius / 2

@@ -15,9 +15,9 @@ from seq2seq.benchmark.kernels import kernel_tables
 from seq2seq.benchmark.table import Table, facts_in_words, machine, write
 from seq2seq.config import Component, Duration, Values
 from seq2seq.errors import ConfigError
-from seq2seq.log import say
 from seq2seq.run import RunConfig
 from seq2seq.runtime import DeviceName, choose_device, seed_everything
+from seq2seq.terminal import say
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 

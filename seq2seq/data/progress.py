@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
+from seq2seq.terminal import duration
+
 Chunk = TypeVar("Chunk", bound=Sized)
 
 INTERVAL = 10.0
@@ -44,6 +46,5 @@ class Progress:
             words += f" of {self._total:,}"
         words += f" pairs, {speed:,.0f} pairs/s"
         if self._total is not None:
-            minutes, seconds = divmod(round((self._total - self._done) / speed), 60)
-            words += f", {minutes}:{seconds:02d} left"
+            words += f", {duration((self._total - self._done) / speed)} left"
         self._report(words)

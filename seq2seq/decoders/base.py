@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -73,9 +73,12 @@ class Decoder(nn.Module):
 
     Attributes:
         output_dim: D.
+        uses_self_attention: whether the settings of ``self_attention`` change anything. A class that says nothing may
+            use them, so that nobody is told of a setting without effect that has one.
     """
 
     output_dim: int
+    uses_self_attention: ClassVar[bool] = True
 
     @property
     def attentions(self) -> Sequence[Attention]:

@@ -48,6 +48,8 @@ class RNNDecoder(Decoder):
         dropout: probability of dropping an element between layers and of the output.
     """
 
+    uses_self_attention = False
+
     def __init__(
         self,
         input_dim: int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,12 @@ class Encoder(nn.Module):
 
     Attributes:
         output_dim: M.
+        uses_self_attention: whether the settings of ``self_attention`` change anything. A class that says nothing may
+            use them, so that nobody is told of a setting without effect that has one.
     """
 
     output_dim: int
+    uses_self_attention: ClassVar[bool] = True
 
     def forward(self, embedded: Tensor, is_token: Tensor | None, lengths: Tensor) -> Memory:
         """Encode.

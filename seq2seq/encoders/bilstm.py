@@ -34,6 +34,8 @@ class BiLSTMEncoder(Encoder):
         dropout: probability of dropping an element between layers and of the output.
     """
 
+    uses_self_attention = False
+
     def __init__(
         self,
         input_dim: int,

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from seq2seq.attention.normalizers import entropy
 from seq2seq.evaluation.metrics import corpus_bleu, corpus_chrf, primary_language
 
 BUCKETS = (5, 10, 15, 20, 30, 40, 60)
@@ -50,13 +52,11 @@ def units(text: str, language: str) -> list[str]:
 def attention_entropy(weights: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return how widely each head spreads its attention.
 
-    ``mean over t of -sum over s of w[h, t, s] * log w[h, t, s]``: 0 looks at one piece only, ``log S`` at all alike.
-
     Args:
-        weights: (H, T, S), zeros are allowed; rows that a window took from are made to sum to 1 again.
+        weights: (H, T, S).
 
     Returns:
-        (H,) in nats.
+        (H,) in nats, the mean of :func:`entropy` over the target positions.
 
     Raises:
         ValueError: ``weights`` does not have three axes, or has no target or source position.
@@ -65,11 +65,9 @@ def attention_entropy(weights: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         raise ValueError(
             f"`weights` must have the shape (H, T, S) with T and S above 0, but has {weights.shape} instead"
         )
-    exact = weights.astype(np.float64)
-    exact /= np.maximum(exact.sum(axis=2, keepdims=True), np.finfo(np.float64).tiny)
-    logarithms = np.log(exact, out=np.zeros_like(exact), where=exact > 0)  # 0 log 0 counts as 0
-    entropy: npt.NDArray[np.float64] = np.abs((exact * logarithms).sum(axis=2).mean(axis=1))
-    return entropy
+    means = entropy(torch.from_numpy(weights.astype(np.float64))).mean(dim=1)
+    found: npt.NDArray[np.float64] = means.abs().numpy()  # never -0, which would be printed
+    return found
 
 
 def length_buckets(
@@ -130,5 +128,5 @@ def repeated_share(texts: Sequence[str], *, language: str, order: int = 4) -> fl
 def copied_share(sources: Sequence[str], translations: Sequence[str]) -> float:
     """Return the share of lines, 0 to 1, whose translation is the source itself; empty sources do not count."""
     pairs = [(source.strip(), ours.strip()) for source, ours in zip(sources, translations, strict=True)]
-    copies = sum(source == ours for source, ours in pairs if source)
-    return copies / len(pairs) if pairs else 0.0
+    same = [source == ours for source, ours in pairs if source]
+    return sum(same) / len(same) if same else 0.0

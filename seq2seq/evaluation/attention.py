@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seq2seq.attention.normalizers import entropy
 from seq2seq.data.alignment import Link, parse_links
 from seq2seq.data.batching import Batch, batches_in_order, gather, make_batch, pack
 from seq2seq.data.sequences import Integers, Sequences
@@ -26,8 +27,6 @@ Booleans = npt.NDArray[np.bool_]
 
 _MOST_TOKENS = 4096  # of a batch, padding included
 
-TINY = torch.finfo(torch.float32).tiny
-
 
 @torch.inference_mode()
 def corpus_entropy(
@@ -35,8 +34,7 @@ def corpus_entropy(
 ) -> AttentionEntropy | None:
     """Measure how widely each head looks while ``targets`` are read, EOS included on both sides.
 
-    The mean over all target positions of ``-sum over s of w[s] log w[s]``: a long sentence counts as often as it
-    has pieces. Weights that a window took from are made to sum to 1 again first.
+    The mean of :func:`entropy` over all target positions: a long sentence counts as often as it has pieces.
 
     Args:
         model: in evaluation mode.
@@ -51,8 +49,7 @@ def corpus_entropy(
     for _, batch, layers in _read(model, sources, targets):
         assert batch.target is not None
         is_token = batch.target[:, 1:] != PAD  # (B, T)
-        shares = [weights.float() / weights.sum(-1, keepdim=True).clamp_min(TINY) for weights in layers]
-        found = [(torch.special.entr(part).sum(-1) * is_token[:, None]).sum((0, 2)) for part in shares]
+        found = [(entropy(weights) * is_token[:, None]).sum((0, 2)) for weights in layers]
         sums = [np.zeros(len(heads)) for heads in found] if not positions else sums
         for total, heads in zip(sums, found, strict=True):
             total += heads.cpu().numpy()

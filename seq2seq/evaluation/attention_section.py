@@ -79,7 +79,9 @@ def attention_section(evaluation: Evaluation) -> str:
     if evaluation.alignment is not None:
         alignment = evaluation.alignment
         shades = [
-            [round(_SHADES * (1 - (head.error_rate or 0.0))) for head in heads] if len(heads) > 1 else []
+            [0 if (rate := head.error_rate) is None else round(_SHADES * (1 - rate)) for head in heads]
+            if len(heads) > 1
+            else []
             for heads in alignment.heads
         ]
         parts.append(_note(alignment_words(alignment)) + _html(alignment_table(alignment), shades, first=4))

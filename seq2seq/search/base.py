@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seq2seq.config import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK
-from seq2seq.errors import ConfigError
+from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.model import log_probabilities
 
 
@@ -82,6 +82,20 @@ class Hypothesis(NamedTuple):
 
     ids: list[int]
     score: float
+
+
+def refuse_unless_finite(scores: Tensor) -> None:
+    """Refuse a model whose probabilities are none, as the scores of the translations it has found show.
+
+    Raises:
+        CheckpointError: a score is not a finite number.
+    """
+    if not bool(scores.isfinite().all()):
+        raise CheckpointError(
+            "the model's weights must be finite numbers that give finite scores, but a translation's score is not; "
+            "use an earlier checkpoint, or train again with a lower `optimizer.learning_rate` or "
+            "`trainer.precision=fp32`"
+        )
 
 
 def next_log_probabilities(logits: Tensor, last: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
+from seq2seq.encoders.base import token_mask
 from seq2seq.model import Seq2SeqModel
-from seq2seq.search.base import Hypothesis, SearchConfig, next_log_probabilities
+from seq2seq.search.base import Hypothesis, SearchConfig, next_log_probabilities, refuse_unless_finite
 
 NEVER = float("-inf")
 
@@ -81,6 +82,9 @@ def beam_search(model: Seq2SeqModel, batch: Batch, config: SearchConfig) -> list
     Returns:
         for each sentence, in the batch's order, ``n_best`` hypotheses, best first; fewer where the vocabulary and
         the length limit allow fewer.
+
+    Raises:
+        CheckpointError: the model's weights are not finite numbers.
     """
     beam = config.beam_size
     device = batch.source.device
@@ -137,6 +141,7 @@ def beam_search(model: Seq2SeqModel, batch: Batch, config: SearchConfig) -> list
         else:
             state = state.reorder(rows)
         tokens = tokens.reshape(-1, 1)
+    refuse_unless_finite(finished.scores[:, 0])
     return _hypotheses(finished, config.n_best)
 
 
@@ -145,8 +150,8 @@ def start_coverage(batch: Batch, beam: int, beta: float) -> Coverage | None:
     if not beta:
         return None
     sentences, width = batch.source.shape
-    is_token = torch.arange(width, device=batch.source.device) < batch.source_lengths[:, None]
-    return Coverage(torch.zeros(sentences, beam, width, device=batch.source.device), is_token, beta)
+    total = torch.zeros(sentences, beam, width, device=batch.source.device)
+    return Coverage(total, token_mask(batch.source_lengths, width), beta)
 
 
 def _hypotheses(finished: Finished, n_best: int) -> list[list[Hypothesis]]:

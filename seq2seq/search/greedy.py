@@ -8,7 +8,7 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.model import Seq2SeqModel
-from seq2seq.search.base import Hypothesis, SearchConfig, next_log_probabilities
+from seq2seq.search.base import Hypothesis, SearchConfig, next_log_probabilities, refuse_unless_finite
 
 
 @torch.inference_mode()
@@ -17,6 +17,9 @@ def greedy_search(model: Seq2SeqModel, batch: Batch, config: SearchConfig) -> li
 
     Returns:
         one list with one hypothesis for each sentence, in the batch's order.
+
+    Raises:
+        CheckpointError: the model's weights are not finite numbers.
     """
     state = model.start(model.encode(batch))
     limits = config.limits(batch.source_lengths)
@@ -39,8 +42,9 @@ def greedy_search(model: Seq2SeqModel, batch: Batch, config: SearchConfig) -> li
             state = state.select(open_rows, open_rows)
             alive, chosen = alive[open_rows], chosen[open_rows]
         tokens = chosen.unsqueeze(1)
-    scores = (sums / config.penalty(lengths)).tolist()
+    scores = sums / config.penalty(lengths)
+    refuse_unless_finite(scores)
     return [
         [Hypothesis(row[: length - 1], score)]
-        for row, length, score in zip(ids.tolist(), lengths.tolist(), scores, strict=True)
+        for row, length, score in zip(ids.tolist(), lengths.tolist(), scores.tolist(), strict=True)
     ]

@@ -13,6 +13,7 @@ from tiny import Sizes, build, choices, make_attention, random_batch
 from torch import Tensor
 
 from seq2seq.attention import core
+from seq2seq.attention.normalizers import Softmax
 from seq2seq.attention.windows import Sight
 from seq2seq.errors import ConfigError
 from seq2seq.layers import rotate
@@ -43,6 +44,31 @@ def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def test_the_inner_products_are_the_five_of_the_literature() -> None:
     assert set(NAMES) - set(INNER_PRODUCTS) == {"additive", "additive_normed", "euclidean_unsquared"}
+
+
+class Sharp(Softmax):
+    """A user's own softmax."""
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return super().forward(2.0 * scores)
+
+
+class Renamed(Softmax):
+    """A user's softmax that is none of their own."""
+
+
+@pytest.mark.parametrize(("normalizer", "calls"), [(Softmax, 1), (Renamed, 1), (Sharp, 0)])
+def test_a_softmax_of_the_users_own_is_not_passed_over(
+    normalizer: type[Softmax], calls: int, kernel_calls: list[bool]
+) -> None:
+    attention = make_attention("scaled_dot", 8, 8)
+    attention.normalizer = normalizer()
+    memory = attention.project_memory(torch.randn(2, 5, 8))
+    query = torch.randn(2, 3, 8)
+    context = attention(query, memory).context
+    assert len(kernel_calls) == calls
+    weights = attention.normalizer(attention.score.compare(query.unsqueeze(1), memory.key))
+    torch.testing.assert_close(context, (weights @ memory.value).squeeze(1))
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["full", "padded"])

@@ -138,6 +138,15 @@ def test_progress_is_told_with_speed_and_the_time_left(monkeypatch):
     ]
 
 
+def test_progress_tells_hours(monkeypatch):
+    now = 0.0
+    lines: list[str] = []
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    for _ in Progress(lines.append, "Encoding", 74_000).over([range(200)]):
+        now += 10.0
+    assert lines == ["Encoding: 200 of 74,000 pairs, 20 pairs/s, 1:01:30 left"]
+
+
 def test_progress_without_a_known_end_tells_no_time(monkeypatch):
     monkeypatch.setattr(module, "INTERVAL", 0.0)
     lines: list[str] = []

@@ -76,5 +76,5 @@ def test_repeated_share_counts_what_stood_earlier_in_the_same_line() -> None:
 
 
 def test_copied_share_ignores_space_around_and_empty_sources() -> None:
-    assert copied_share(["Hallo", "Welt ", "", "Hund"], ["Hallo", "Welt", "", "dog"]) == 0.5
-    assert copied_share([], []) == 0
+    assert copied_share(["Hallo", "Welt ", "", "Hund", " "], ["Hallo", "Welt", "", "dog", ""]) == 2 / 3
+    assert copied_share([], []) == copied_share([""], [""]) == 0

@@ -344,7 +344,9 @@ def test_without_gold_alignments_nothing_is_said_about_them(tmp_path: Path) -> N
 def test_a_system_that_links_nothing_is_reported_without_numbers(tmp_path: Path) -> None:
     nothing = LinkCounts(0, 0, 0, 0)
     one = small(alignment=AttentionAlignment([[nothing] * 2] * 2, [nothing] * 2, nothing))
-    write_report(one, tmp_path)
+    parsed = harmless(write_report(one, tmp_path).read_text(encoding="utf-8"))
+    shades = {attributes.get("class") for tag, attributes in parsed.elements if tag == "td"}
+    assert {shade for shade in shades if "shade" in (shade or "")} == {"number shade-0"}  # not that of the best
     assert json.loads((tmp_path / "scores.json").read_text())["alignment"]["error_rate"] is None
     assert "| layer 1 | – | – | – | – | – |" in (tmp_path / "report.md").read_text(encoding="utf-8")
 

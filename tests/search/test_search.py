@@ -11,7 +11,7 @@ from tiny import batch_of, build, choices, random_batch, run_config, sentences
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
-from seq2seq.errors import ConfigError
+from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.search import Hypothesis, SearchConfig, beam_search, greedy_search, search
 from seq2seq.search.scoring import attention_weights, score_targets
@@ -103,6 +103,18 @@ def brute_force(model: Seq2SeqModel, source: list[int], config: SearchConfig) ->
         base = length if config.length_normalization == "average" else (5 + length) / 6
         found.append(Hypothesis(list(ids), total / base**config.length_penalty + config.coverage_penalty * lost))
     return sorted(found, key=lambda one: -one.score)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_model_of_weights_that_are_no_numbers_is_refused(
+    model: Seq2SeqModel, batch: Batch, number: float, beam: int
+) -> None:
+    for change in (lambda: model.output.bias[EOS + 1 :].fill_(number), lambda: model.output.weight.fill_(number)):
+        with torch.no_grad():
+            change()
+        with pytest.raises(CheckpointError, match="the model's weights must be finite numbers"):
+            search(model, batch, settings(beam))
 
 
 @every_normalization
