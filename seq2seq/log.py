@@ -19,10 +19,6 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.errors import printable
 
-# Those who log ask for these two here; they live where rooms above can reach them.
-from seq2seq.terminal import say as say
-from seq2seq.terminal import warn as warn
-
 LOG_FILE = "log.jsonl"
 
 

@@ -14,8 +14,8 @@ from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.data_report import write_data_report
 from seq2seq.errors import DataError, listing
-from seq2seq.log import say, warn
 from seq2seq.signals import SignalHandling, exit_status
+from seq2seq.terminal import say, warn
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

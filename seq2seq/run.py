@@ -25,11 +25,8 @@ from seq2seq.data.mixing import Mixing, MixingConfig
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
-from seq2seq.decoders.rnn import RNNDecoder
-from seq2seq.encoders.bilstm import BiLSTMEncoder
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.log import say, warn
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
@@ -39,6 +36,7 @@ from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
+from seq2seq.terminal import say, warn
 from seq2seq.trainer import Trainer
 from seq2seq.training import TrainerConfig
 from seq2seq.translate import Translator, load_weights
@@ -86,7 +84,8 @@ class RunConfig(Architecture):
     @property
     def unused(self) -> tuple[str, ...]:
         """Sections that these parts have no use for."""
-        recurrent = self.encoder.target is BiLSTMEncoder and self.decoder.target is RNNDecoder
+        parts = (self.encoder.target, self.decoder.target)
+        recurrent = not any(part.uses_self_attention for part in parts)
         brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
         return ("self_attention",) * recurrent + ("cleaning", "tokenizer") * brought
 
@@ -140,7 +139,7 @@ def train(config: RunConfig, values: Values) -> Path:
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
     if tests:
-        folder = checkpoint.locate(run)
+        folder = checkpoint.locate(run, warn)
         # One's own run is trusted: its parts may come from any package.
         report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
         for test in tests:

@@ -15,9 +15,9 @@ from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.data.formats import read_lines
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.log import warn
 from seq2seq.runtime import DeviceName
 from seq2seq.search import SearchConfig
+from seq2seq.terminal import warn
 from seq2seq.translate import Translation, Translator, directions_of
 
 
@@ -52,7 +52,7 @@ def translate(config: TranslateConfig, values: Values) -> None:
     Raises:
         UserError: the checkpoint or a file cannot be used.
     """
-    snapshot = checkpoint.load(checkpoint.locate(Path(config.checkpoint)))
+    snapshot = checkpoint.load(checkpoint.locate(Path(config.checkpoint), warn))
     languages = dict.fromkeys(target for _, target in directions_of(snapshot))
     if config.target is not None and config.target not in languages:
         near = suggest(config.target, languages)

@@ -207,6 +207,7 @@ PYTHON = f"""#!/bin/sh
 case "$1" in
 scripts/train.py | scripts/prepare.py)
     case "$*" in
+    *data.corpora.made=grammar*) set -- "$@" {TINY_GRAMMAR.replace("data.", "data.corpora.made.")} ;;
     *data=* | *experiment=*) ;;
     *) set -- "$@" {TINY_GRAMMAR} ;;
     esac

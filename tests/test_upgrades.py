@@ -42,6 +42,8 @@ EVERYWHERE = {
     "cleaning.decontaminate": "none",
     "cleaning.duplicates": "keep",
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
+    "mixing.temperature": 1.0,
+    "mixing.weights": None,
 }
 """What has come since, with the values that stand for what version 0.1.0 did."""
 

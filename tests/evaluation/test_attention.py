@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ class Pieces:
     """Stands for a tokenizer: of three pieces, one goes on with the word before it."""
 
     vocab_size = VOCABULARY
+    tags: ClassVar[dict[str, int]] = {}
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return [f"x{i}" if i % 3 == 0 else f"{WORD_START}x{i}" for i in ids]
