@@ -73,7 +73,7 @@ class PortionBuild:
             DataError: nothing is left, or the text cannot be read.
         """
         raw = linked_pairs(TRAIN, self.corpus.pairs(TRAIN), self.corpus.alignments(TRAIN))
-        chunks = Progress(self._report, "Cleaning", None).over(chunked(raw))
+        chunks = Progress(self._report, "Cleaning", self.corpus.size(TRAIN)).over(chunked(raw))
         with ExitStack() as ends:
             files = [ends.enter_context(path.open("w", encoding="utf-8")) for path in self._paths]
             cleaned = ends.enter_context(closing(self.cleaner.over(chunks, pair_of=itemgetter(0))))

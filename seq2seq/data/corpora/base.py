@@ -101,6 +101,10 @@ class Corpus(ABC):
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the (source, target) pairs of a split as they are, none left out."""
 
+    def size(self, split: str) -> int | None:
+        """Return about how many pairs a split has, to tell how long it will take; None where nobody knows."""
+        return None
+
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return one line of word links for each pair of a split, in Pharaoh format, or None where none are given.
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora.base import ALIASES, TRAIN, Corpus
-from seq2seq.data.formats import COMPRESSIONS, Pair, read_pairs
+from seq2seq.data.formats import COMPRESSIONS, Pair, count_pairs, read_pairs
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 FORMS = f"<split>.<language>[{'|'.join(COMPRESSIONS)}]"
@@ -83,6 +83,10 @@ class ParallelFolder:
         """Yield the pairs of a split, which must be one of :meth:`splits`."""
         return read_pairs(*self._pairs[split])
 
+    def size(self, split: str) -> int | None:
+        """Return the number of lines of the source."""
+        return count_pairs(self._pairs[split][0])
+
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return the lines of links of a split, from source to target, or None where it has no file of them.
 
@@ -148,6 +152,10 @@ class Files(Corpus):
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the pairs of a split; see :func:`~seq2seq.data.formats.read_pairs` for what is refused."""
         return self._folder.pairs(self.resolve(split))
+
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split."""
+        return self._folder.size(self.resolve(split))
 
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return the lines of links of a split; see :func:`~seq2seq.data.alignment.read_alignments` for errors."""

@@ -55,6 +55,10 @@ class GrammarCorpus(Corpus):
         for english, german in self._sentences[self.resolve(split)]:
             yield (english, german) if self.source == "en" else (german, english)
 
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split."""
+        return self._sizes[self.resolve(split)]
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the generated text depends on: version, seed and sizes."""
         return {"grammar": grammar.VERSION, "seed": self._seed, "sizes": self._sizes}

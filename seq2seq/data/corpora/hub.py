@@ -129,6 +129,14 @@ class HubDataset:
                         )
                 yield single_line(pair[0]), single_line(pair[1])
 
+    def size(self, split: str) -> int | None:
+        """Return the number of rows of a split; None where a stream does not tell."""
+        loaded = self._splits[split]
+        if self._fetch != "stream":
+            return int(loaded.num_rows)
+        entry = (self._builder.info.splits or {}).get(str(loaded.split))
+        return entry.num_examples if entry is not None and entry.num_examples else None
+
     def _batches(self, split: str) -> Iterator[Mapping[str, list[Any]]]:
         """Yield columns of some rows; what the library raises on the way becomes an error of the user's."""
         batches = iter(self._splits[split].iter(batch_size=ROWS_AT_ONCE))

@@ -104,6 +104,11 @@ class HubCorpus(Corpus):
         else:
             yield from (pair for pair in self._dataset.pairs(TRAIN) if cut.split_of(pair) == split)
 
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split, of training text with what is cut from it."""
+        split = self.resolve(split)
+        return self._cut.sizes[split] if self._cut and split in self._cut.sizes else self._dataset.size(split)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the text: the commit of the hub and the cut."""
         cut = self._held_out and asdict(self._held_out)

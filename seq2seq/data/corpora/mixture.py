@@ -38,6 +38,10 @@ class Reversed(Corpus):
         for source, target in self._corpus.pairs(split):
             yield target, source
 
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split."""
+        return self._corpus.size(split)
+
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return the lines of links of a split, from the corpus's target to its source."""
         lines = self._corpus.alignments(split)

@@ -78,6 +78,10 @@ class Multi30k(Corpus):
         """Yield the captions of a split, as published."""
         return self._origin.pairs(self.resolve(split))
 
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split."""
+        return self._origin.size(self.resolve(split))
+
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return the lines of links of a split that a local folder has; the hub has none."""
         return self._origin.alignments(self.resolve(split)) if isinstance(self._origin, ParallelFolder) else None

@@ -19,6 +19,7 @@ from seq2seq.data.formats import (
     Pair,
     Selection,
     Tally,
+    count_pairs,
     format_of,
     read_pair_file,
     read_pairs,
@@ -114,6 +115,12 @@ class Paths(Corpus):
                 yield from read_pairs(*shard, errors=self._selection.errors, tally=tally)
             else:
                 yield from read_pair_file(shard[0], self._selection, tally)
+
+    def size(self, split: str) -> int | None:
+        """Return the number of pairs of a split, unless a file of it does not hold them line by line."""
+        counts = [count_pairs(shard[0]) for shard in self._shards[self.resolve(split)]]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def fingerprint(self) -> dict[str, Any]:
         """Return format and SHA-256 of each file by its place, and the settings that change what is read of them."""

@@ -15,7 +15,7 @@ from seq2seq.data.formats.lines import (
     single_line,
 )
 from seq2seq.data.formats.packed import COMPRESSIONS, without_compression
-from seq2seq.data.formats.readers import PAIR_FORMATS, format_of, read_pair_file
+from seq2seq.data.formats.readers import PAIR_FORMATS, count_pairs, format_of, read_pair_file
 from seq2seq.data.formats.records import Selection
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Pair",
     "Selection",
     "Tally",
+    "count_pairs",
     "format_of",
     "read_lines",
     "read_pair_file",

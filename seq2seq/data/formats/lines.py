@@ -29,6 +29,8 @@ STRICT: Errors = "strict"
 LONGEST_LINE = 1 << 24
 """Bytes that a line may have: far more than any sentence, and little enough to hold in memory."""
 
+_BLOCK = 1 << 20  # bytes
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # C0 and C1 controls, line separator, paragraph separator: every character that some reader takes for a line end.
@@ -73,6 +75,19 @@ def read_lines(path: str | Path, *, errors: Errors = STRICT, tally: Tally | None
     """
     for _, text in numbered_texts(Path(path), errors, tally or Tally()):
         yield single_line(text)
+
+
+def count_lines(path: Path) -> int:
+    """Return the number of lines of a text file, much faster than reading them.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    count, last = 0, b"\n"
+    with open_packed(path) as handle, damage_named(path):
+        for block in iter(partial(handle.read, _BLOCK), b""):
+            count, last = count + block.count(b"\n"), block[-1:]
+    return count + (last != b"\n")
 
 
 def numbered_texts(path: Path, errors: Errors, tally: Tally) -> Iterator[tuple[int, str]]:
