@@ -100,6 +100,11 @@ def test_a_stream_leaves_nothing_in_the_cache(wmt: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
 
+@pytest.mark.parametrize(("fetch", "size"), [("stream", None), ("download", ROWS["train"])])
+def test_rows_are_counted_where_they_are_at_hand(wmt: Path, fetch: str, size: int | None) -> None:
+    assert corpus("wmt14", wmt, fetch=fetch).size("train") == size
+
+
 def test_iwslt_is_found_by_folder_and_has_each_direction_itself(replica: Path) -> None:
     for pair in ("de-en", "en-de"):
         for split in ("train", "validation"):
