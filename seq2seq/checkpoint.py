@@ -255,6 +255,9 @@ def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
         return path.resolve()
     names = [folder / name for folder in (path, path / "checkpoints") for name in ("best", "last")]
     found = [name.resolve() for name in names if (name / MANIFEST).is_file()]
+    for name in names:
+        if name.is_symlink() and found and not (name / MANIFEST).is_file():
+            warn(f"the checkpoint {name} cannot be used (it has no {MANIFEST}); taking {found[0]}")
     if found:
         # Reading all of it to find it whole is worth it only where there is another to take instead.
         problem = damage(found[0]) if found[0] != found[-1] else None

@@ -81,6 +81,7 @@ def tables_of(manifest: dict[str, Any], statistics: dict[str, Any]) -> list[Tabl
     """Return everything that the report says in tables."""
     return [
         _filters(manifest["cleaning"]["counts"]),
+        _portions(manifest.get("portions", [])),
         _examples(statistics["examples"]),
         _repeated(manifest),
         _splits(manifest, statistics),
@@ -105,6 +106,19 @@ def _filters(counts: dict[str, int]) -> Table:
     rows.append(("kept", "", f"{counts['read']:,}", f"{counts['kept']:,}", _share(counts["kept"], counts["read"])))
     note = "In the order of asking: a pair is counted under the first filter that drops it."
     return Table("Training pairs", ("filter", "drops a pair where", "in", "dropped", "share"), rows, note)
+
+
+def _portions(portions: Sequence[dict[str, Any]]) -> Table:
+    rows = []
+    for portion in portions if len(portions) > 1 else ():
+        counts = portion["counts"]
+        dropped = (
+            f"{count:,} {_words(name)}" for name, count in counts.items() if name not in {"read", "kept"} and count
+        )
+        row = (portion["name"], f"{portion['source']} → {portion['target']}", f"{counts['read']:,}")
+        rows.append((*row, f"{counts['kept']:,}", ", ".join(dropped), portion["description"]))
+    head = ("portion", "direction", "read", "kept", "dropped", "where it comes from")
+    return Table("Portions", head, rows, "What the training text is a mixture of.")
 
 
 def _examples(examples: dict[str, list[list[str]]]) -> Table:
@@ -229,7 +243,7 @@ def page_of(manifest: dict[str, Any], statistics: dict[str, Any], tables: Sequen
         for split, sides in statistics["splits"].items()
     ]
     bodies = [(table.title, _table(table)) for table in tables if table.rows]
-    bodies.insert(3, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
+    bodies.insert(len(bodies) - 3, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
     title = _title(manifest)
     header = (
         f'<p class="kicker">Data report</p>\n<h1>{escaped(title)}</h1>\n<div class="headline">'

@@ -72,9 +72,10 @@ def refuse_missing_links(corpus: Corpus) -> None:
         # Possible links teach nothing.
         found = any("-" in line for lines in of_portions if lines is not None for line in lines)
     if not found:
+        files = [f"train.{portion.source}-{portion.target}.align" for portion in corpus.portions().values()]
         raise DataError(
-            f"`objective` needs sure word links of the training text, but {corpus.describe()} has none; give "
-            f"train.{corpus.source}-{corpus.target}.align beside the text, with links such as 0-0 1-2 for each pair"
+            f"`objective` must have sure word links of training text to learn from, but {corpus.describe()} has none "
+            f"instead; give {listing(files)} beside the text, with links such as 0-0 1-2 for each pair"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from seq2seq import checkpoint
-from seq2seq.config import Component, Values, parse
+from seq2seq.config import Component, Values, parse, without_unit
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.corpora.sacrebleu_sets import load_test_set
@@ -58,13 +58,13 @@ class EvaluateConfig:
         if self.testset is None:
             if self.direction is not None:
                 raise ConfigError(
-                    f"`direction` must be given beside `testset` alone, but is {self.direction!r}; "
-                    "a corpus has its own, data.source and data.target"
+                    "`direction` must be null where there is no `testset`, because a corpus has its own "
+                    f"(data.source and data.target), but is {self.direction!r} instead"
                 )
             return
         beside = {"data": self.data and self.data.target.__name__, "split": self.split}
         mistakes = [
-            f"`{key}` must not be given beside `testset`, which is a test set by itself, but is {value!r}"
+            f"`{key}` must be null beside `testset`, which is a test set by itself, but is {value!r} instead"
             for key, value in beside.items()
             if value is not None
         ]
@@ -80,10 +80,12 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     """
     folder = checkpoint.locate(Path(config.checkpoint), warn)
     snapshot = checkpoint.load(folder)
+    directions = directions_of(snapshot)
     if config.testset is None:
-        tests = corpus_test_sets(config, snapshot.config["settings"]["data"])
+        tests = corpus_test_sets(config, snapshot.config["settings"]["data"], len(directions) > 1)
     else:
-        tests = {config.testset.replace("/", "_"): named_test_set(config, directions_of(snapshot))}
+        into = f"-{config.direction}" if len(directions) > 1 else ""
+        tests = {config.testset.replace("/", "_") + into: named_test_set(config, directions)}
     if config.alignments is not None:
         if len(tests) > 1:
             raise ConfigError(
@@ -122,17 +124,18 @@ def place_of_report(
         name += f"-{folder.name}"
     own = snapshot.config["settings"].get("search", {})
     for key, value in asdict(config.search).items():
-        if key != "max_tokens" and own.get(key) != value:
+        if key != "max_tokens" and without_unit(own.get(key)) != value:
             name += f"-{key}-{value}"
     return run / "evaluation" / name
 
 
-def corpus_test_sets(config: EvaluateConfig, trained: Values) -> dict[str, TestSet]:
+def corpus_test_sets(config: EvaluateConfig, trained: Values, several: bool) -> dict[str, TestSet]:
     """Return the splits of a corpus that are asked for, by the name of their report.
 
     Args:
         config: which split, and which corpus, if not that of the training.
         trained: settings of the corpus of the training.
+        several: whether the model has several directions, so that the name of a corpus does not tell which.
     """
     if config.data is not None:
         corpus = config.data()
@@ -140,8 +143,9 @@ def corpus_test_sets(config: EvaluateConfig, trained: Values) -> dict[str, TestS
         corpus = parse(_DataOnly, {"data": trained}, allowed=(TRUSTED, *config.allow_code)).data()
     # The scores of a corpus the model was not trained on must not take the place of its own.
     of = "" if config.data is None else f"{corpus.name}-"
+    into = "" if config.data is None or not several else f"-{corpus.source}-{corpus.target}"
     return {
-        f"{of}{split}": split_of(corpus, split, config.alignments is None)
+        f"{of}{split}{into}": split_of(corpus, split, config.alignments is None)
         for split in corpus.resolve_all(config.split or "test")
     }
 

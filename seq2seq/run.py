@@ -92,14 +92,18 @@ class RunConfig(Architecture):
     def __post_init__(self) -> None:
         if self.model.tie_embeddings == "all" and not self.tokenizer.joint:
             raise ConfigError(
-                "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, but is 'all'"
+                "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, "
+                "but is 'all' instead"
             )
 
 
 def prepare_data(config: RunConfig) -> PreparedData:
     """Make the token store of a run's corpus, or find it made; see :func:`prepare_corpus` for errors."""
+    corpus = config.data()
+    names = [part.name for part in corpus.data.portions] if isinstance(corpus, Prepared) else [*corpus.portions()]
+    config.mixing.check(names)  # before hours of preparing
     return prepare_corpus(
-        config.data(),
+        corpus,
         config.cleaning,
         config.tokenizer,
         root=Path(config.prepared_dir),
@@ -180,12 +184,12 @@ def portions_mixed(config: RunConfig, data: PreparedData) -> Mixing | None:
     sizes = {portion.name: portion.pairs for portion in data.portions}
     shares = config.mixing.shares(sizes)
     if len(sizes) == 1:
-        if config.mixing.temperature != 1:
-            warn("`mixing.temperature` has no effect: the data is no mixture")
+        if config.mixing.active:
+            warn("`mixing` has no effect: the data is no mixture")
         return None
     mixing = Mixing([*sizes.values()], shares, config.seed)
-    for (name, size), share, count in zip(sizes.items(), shares, mixing.counts, strict=True):
-        say(f"Portion {name}: {share:.1%} of training, {count / size:.2f} passes over {size:,} pairs an epoch")
+    for (name, size), share, each in zip(sizes.items(), shares, mixing.each_epoch, strict=True):
+        say(f"Portion {name}: {share:.1%} of training, {each / size:.2g} passes over {size:,} pairs an epoch")
     return mixing
 
 
@@ -194,6 +198,11 @@ def make_trainer(
 ) -> Trainer:
     """Put the parts of a run together, as new or as its newest checkpoint left them."""
     previous = find_previous(run, values, data.manifest["key"])
+    if previous is not None and dict(previous.tokenizers) != tokenizer_files(data):
+        raise ConfigError(
+            f"`data` must have the vocabulary that {run} was trained with, but has another instead; "
+            "give a new run_dir to start afresh"
+        )
     if previous is None:
         precision = choose_precision(config.trainer.precision, device)
     else:

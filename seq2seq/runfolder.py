@@ -147,7 +147,10 @@ def comparable(previous: checkpoint.Snapshot, values: Values) -> checkpoint.Snap
 def decisive(values: Values) -> dict[str, Any]:
     """Return, by dotted key, the settings that must stay as they are while a run goes on."""
     kept = {f"trainer.{key}": values["trainer"].get(key) for key in FIXED_TRAINER}
-    return kept | leaves({key: value for key, value in values.items() if key not in FREE})
+    kept |= leaves({key: value for key, value in values.items() if key not in FREE})
+    # By whatever names a user has given, so that one more or one less is a difference too.
+    mixing = {key: kept.pop(key) for key in [*kept] if key.startswith("mixing.weights.")}
+    return kept | ({"mixing.weights": mixing} if mixing else {})
 
 
 def leaves(values: Values) -> dict[str, Any]:

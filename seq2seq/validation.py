@@ -69,7 +69,12 @@ class Validator:
             test.split: corpus_bleu(translations, test.references, target_language=test.target)
             for test, translations in found
         }
-        samples = [sample for test, translations in found for sample in self._samples(test, translations)]
+        each, more = divmod(self.samples, len(found))
+        samples = [
+            sample
+            for place, (test, translations) in enumerate(found)
+            for sample in _spread(test, translations, each + (place < more))
+        ]
         several = scores if len(scores) > 1 else {}
         return Validation(loss, fmean(scores.values()), several, tuple(samples))
 
@@ -88,11 +93,11 @@ class Validator:
     def _translated(self, test: _Test) -> list[str]:
         return self.translator.translate(test.sentences, self.search, test.target)
 
-    def _samples(self, test: _Test, translations: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Return some sentences with references and translations, spread over the split."""
-        each = -(-self.samples // len(self.tests))
-        shown = range(0, len(translations), max(1, len(translations) // max(1, each)))[:each]
-        return [(test.sentences[i], test.references[i], translations[i]) for i in shown]
+
+def _spread(test: _Test, translations: Sequence[str], count: int) -> list[tuple[str, str, str]]:
+    """Return some sentences with references and translations, spread over the split."""
+    shown = range(0, len(translations), max(1, len(translations) // max(1, count)))[:count]
+    return [(test.sentences[i], test.references[i], translations[i]) for i in shown]
 
 
 class _Test(NamedTuple):

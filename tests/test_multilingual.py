@@ -117,7 +117,7 @@ def test_a_corpus_in_a_direction_of_its_own_is_evaluated_as_such(run: Path) -> N
 def test_a_test_set_by_name_needs_its_direction(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"`direction` must be one of de-en, en-de, but is null instead"):
         evaluating(run, "testset=wmt14/full")
-    with pytest.raises(ConfigError, match=r"`direction` must be given beside `testset` alone"):
+    with pytest.raises(ConfigError, match=r"`direction` must be null .* but is 'en-de' instead"):
         evaluating(run, "direction=en-de")
 
 
@@ -170,7 +170,7 @@ def test_shares_decide_what_an_epoch_holds(folder: Path) -> None:
     config = parse(RunConfig, values)
     data = prepare_data(config)
     rows = np.concatenate(training_batches(config, data).plan(0))
-    assert np.count_nonzero(rows < data.portions[0].pairs) == round(0.75 * len(rows))
+    assert np.count_nonzero(rows < data.portions[0].pairs) / len(rows) == pytest.approx(0.75, abs=0.01)
 
 
 def test_shares_of_what_is_no_mixture_are_said_to_do_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_shares_of_what_is_no_mixture_are_said_to_do_nothing(folder: Path, monke
     )
     config = parse(RunConfig, values)
     training_batches(config, prepare_data(config))
-    assert said == ["`mixing.temperature` has no effect: the data is no mixture"]
+    assert said == ["`mixing` has no effect: the data is no mixture"]
 
 
 def test_a_mixture_goes_on_from_a_prepared_folder_alone(folder: Path, run: Path) -> None:

@@ -59,8 +59,7 @@ def start(corpus: Path, prepared: Path, tmp_path: Path) -> Run:
     def run(name: str, *overrides: str) -> Path:
         values = shrink(
             compose(
-                "data=files",
-                f"data.root={corpus}",
+                *(() if "data=mixture" in overrides else ("data=files", f"data.root={corpus}")),
                 f"prepared_dir={prepared}",
                 f"run_dir={tmp_path / name}",
                 "tokenizer.vocab_size=24",
@@ -162,6 +161,36 @@ def test_a_run_that_died_between_drawn_pieces_goes_on_to_the_same_bits(
     whole, _ = whole_and_broken(start, monkeypatch, parts)
     assert_ended_alike(start("broken", *parts), whole)
     assert not [thread.name for thread in threading.enumerate() if "sampling" in thread.name]
+
+
+@pytest.mark.parametrize("sampling", choices("sampling"))
+def test_a_run_on_a_mixture_that_died_goes_on_to_the_same_bits(
+    start: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    parts = (*mixed(corpus), *sampled(sampling))
+    whole, _ = whole_and_broken(start, monkeypatch, parts)
+    assert_ended_alike(start("broken", *parts), whole)
+
+
+def mixed(corpus: Path) -> tuple[str, ...]:
+    """Overrides for both directions of a corpus, with shares that are not those of their sizes."""
+    return (
+        "data=mixture",
+        "+data@data.corpora.mine=files",
+        f"data.corpora.mine.root={corpus}",
+        "data.corpora.mine.source=en",
+        "data.corpora.mine.target=de",
+        "data.both_directions=true",
+        "mixing.weights={mine.en-de:3}",
+    )
+
+
+@pytest.mark.parametrize("weights", ["null", "{mine.en-de:3,mine.de-en:1}", "{mine:3}", "{mine.en-de:4}"])
+def test_shares_may_not_change_while_a_run_goes_on(start: Run, corpus: Path, weights: str) -> None:
+    parts = mixed(corpus)
+    start("one", *parts, "trainer.max_steps=2")
+    with pytest.raises(ConfigError, match=r"mixing\.weights.* give a new run_dir"):
+        start("one", *parts[:-1], f"mixing.weights={weights}")
 
 
 @pytest.mark.parametrize("sampling", choices("sampling"))

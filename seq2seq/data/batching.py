@@ -243,8 +243,9 @@ class TrainingBatches:
 
     def _order(self, epoch: int, random: np.random.Generator) -> Integers:
         """Return the pairs of an epoch, shuffled."""
-        order = random.permutation(len(self.widths))
-        return order if self.mixing is None else self.mixing.rows(epoch)[order]
+        if self.mixing is None:
+            return random.permutation(len(self.widths))
+        return random.permutation(self.mixing.rows(epoch))
 
     def epochs(self, position: Position) -> float:
         """Return how many passes over the corpus are done at ``position``, as a fraction."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +13,10 @@ from seq2seq.config import PositiveFloat, Range
 from seq2seq.data.sequences import Integers
 from seq2seq.errors import ConfigError, listing, suggest
 
+_BLOCK = 2**16  # places of a portion's sequence that are drawn together, at least one pass over it
+_PURPOSE = 5  # tells these random numbers from those that shuffle batches and draw pieces
+_ROUNDING = 1e-6  # of a pair: a share of whole pairs may be a little less after a division
+
 
 @dataclass(frozen=True)
 class MixingConfig:
@@ -20,8 +25,8 @@ class MixingConfig:
     Attributes:
         temperature: T; a portion of n pairs has a share in proportion to ``n^(1/T)`` (Arivazhagan et al. 2019): 1
             follows the sizes, more favours the small, and infinitely much would make all equal.
-        weights: by the name of a portion, what its share is in proportion to, instead; null to follow the sizes.
-            One left out has weight 1.
+        weights: by the name of a portion, or of a corpus that is used in both directions, what its share is in
+            proportion to, instead; null to follow the sizes. One left out has weight 1.
     """
 
     temperature: Annotated[float, Range(low=1)]
@@ -33,6 +38,25 @@ class MixingConfig:
                 f"`temperature` must be 1 where `mixing.weights` are given, but is {self.temperature} instead"
             )
 
+    @property
+    def active(self) -> bool:
+        """Whether shares are anything but those of the sizes."""
+        return bool(self.weights) or self.temperature != 1
+
+    def check(self, portions: Collection[str]) -> None:
+        """Refuse weights of what is no portion.
+
+        Raises:
+            ConfigError: names those there are.
+        """
+        known = {name: None for portion in portions for name in (portion, *_corpus_of(portion))}
+        for name in self.weights or {}:
+            if name not in known:
+                raise ConfigError(
+                    f"`mixing.weights` must be of portions of the data ({listing(known)}), "
+                    f"but has {name!r} instead{suggest(name, known)}"
+                )
+
     def shares(self, sizes: Mapping[str, int]) -> list[float]:
         """Return the share of each portion, which together make 1.
 
@@ -42,22 +66,27 @@ class MixingConfig:
         Raises:
             ConfigError: a weight is given to what is no portion.
         """
-        weights = self.weights or {}
-        unknown = [name for name in weights if name not in sizes]
-        if unknown:
-            raise ConfigError(
-                f"`mixing.weights` must be of portions of the data ({listing(sizes)}), but has {unknown[0]!r} instead"
-                f"{suggest(unknown[0], sizes)}"
-            )
-        if weights:
-            parts = [weights.get(name, 1.0) for name in sizes]
-        else:
-            parts = [size ** (1 / self.temperature) for size in sizes.values()]
-        return [part / sum(parts) for part in parts]
+        self.check(sizes)
+        parts = [size ** (1 / self.temperature) for size in sizes.values()]
+        if self.weights:
+            parts = [self._weight_of(name) for name in sizes]
+        largest = max(parts)  # without which the sum of large numbers may be infinite
+        whole = math.fsum(part / largest for part in parts)
+        return [part / largest / whole for part in parts]
+
+    def _weight_of(self, portion: str) -> float:
+        assert self.weights is not None
+        return next((self.weights[name] for name in (portion, *_corpus_of(portion)) if name in self.weights), 1.0)
+
+
+def _corpus_of(portion: str) -> tuple[str, ...]:
+    """Return the name of the corpus that a portion is one direction of, if it is."""
+    name, dot, _ = portion.rpartition(".")
+    return (name,) if dot else ()
 
 
 class Mixing:
-    """Which pairs each epoch holds: as many as there are, each portion with its share.
+    """Which pairs each epoch holds: about as many as there are, each portion with its share.
 
     A portion is gone through again and again, in a new order each time, without regard to epochs: one whose share is
     small is seen whole in the course of several of them, and one whose share is large is repeated evenly. What an
@@ -67,34 +96,32 @@ class Mixing:
         sizes: pairs of each portion, in the order in which they are stored.
         shares: of each portion; together 1.
         seed: decides every order.
+
+    Attributes:
+        each_epoch: how many pairs of each portion an epoch holds, on average.
     """
 
     def __init__(self, sizes: Sequence[int], shares: Sequence[float], seed: int) -> None:
         self._sizes, self._seed = sizes, seed
-        self.counts = apportioned(sum(sizes), shares)
+        self.each_epoch = [share * sum(sizes) for share in shares]
 
     def rows(self, epoch: int) -> Integers:
         """Return the (N,) pairs of an epoch, portion after portion."""
         parts, start = [], 0
-        for portion, (size, count) in enumerate(zip(self._sizes, self.counts, strict=True)):
-            parts.append(start + self._drawn(portion, size, epoch * count, count))
+        for portion, (size, each) in enumerate(zip(self._sizes, self.each_epoch, strict=True)):
+            first, end = (math.floor(each * number + _ROUNDING) for number in (epoch, epoch + 1))
+            parts.append(start + self._drawn(portion, size, first, end))
             start += size
         return np.concatenate(parts)
 
-    def _drawn(self, portion: int, size: int, first: int, count: int) -> Integers:
-        """Return ``count`` pairs of a portion's endless sequence from ``first`` on."""
-        passes = range(first // size, -(-(first + count) // size))
-        orders = [np.random.default_rng((self._seed, portion, number)).permutation(size) for number in passes]
-        if not orders:
-            return np.zeros(0, dtype=np.int64)
-        begin = first - passes.start * size
-        return np.concatenate(orders)[begin : begin + count]
-
-
-def apportioned(total: int, shares: Sequence[float]) -> list[int]:
-    """Divide ``total`` into whole numbers as near to the shares as can be (largest remainders)."""
-    exact = np.asarray(shares) * total
-    counts = np.floor(exact).astype(np.int64)
-    missing = total - int(counts.sum())
-    counts[np.argsort(counts - exact, kind="stable")[:missing]] += 1
-    return [int(count) for count in counts]
+    def _drawn(self, portion: int, size: int, first: int, end: int) -> Integers:
+        """Return the pairs of a portion's endless sequence from place ``first`` up to, but without, ``end``."""
+        passes = max(1, _BLOCK // size)
+        length = passes * size
+        blocks = range(first // length, -(-end // length))
+        orders = [np.zeros(0, dtype=np.int64)]
+        for number in blocks:
+            random = np.random.default_rng((self._seed, portion, number, _PURPOSE))
+            orders.append(random.permuted(np.tile(np.arange(size), (passes, 1)), axis=1).ravel())
+        drawn: Integers = np.concatenate(orders)[first - blocks.start * length : end - blocks.start * length]
+        return drawn

@@ -30,14 +30,15 @@ from seq2seq.data.corpora import TRAIN, Corpus, is_validation
 from seq2seq.data.encoding import SplitEncoder, chunked, linked_pairs
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
 from seq2seq.data.formats import Pair, read_pairs
+from seq2seq.data.manifest import FORMAT, write_manifest
 from seq2seq.data.portion import PortionBuild, total
 from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.statistics import Examples, coverage, write_statistics
-from seq2seq.data.store import FORMAT, Prepared, PreparedData, side_names, write_manifest
+from seq2seq.data.store import Prepared, PreparedData, side_names
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError, listing
 
-_ANY = 2**32  # pieces, where nothing limits them
+_ANY = 2**32 - 1  # pieces, where nothing limits them
 _SAMPLE_SEED = 1  # fixed, not the run's: runs that differ in their seed share one vocabulary
 
 
@@ -135,7 +136,7 @@ class _Build:
         trained = [*models.values()]
         encoder = SplitEncoder(self.folder, self.sides, (trained[0], trained[-1]))
         longest = self.cleaning.max_length or _ANY
-        with encoder.split(TRAIN, longest=longest if TRAIN in aligned else None) as writer:
+        with encoder.split(TRAIN, longest=longest + 1 if TRAIN in aligned else None) as writer:  # with a tag
             for portion in portions:
                 portion.encode(writer)
         for split in filter(is_validation, self.splits):

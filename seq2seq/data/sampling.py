@@ -162,7 +162,8 @@ class SampledBatches(TrainingBatches):
             source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links, mixing=mixing
         )
         self.tokenizers, self.sampling = tokenizers, sampling
-        self.parts = max(1, round(int(self.widths.sum()) / (PART * max_tokens)))
+        widths = self.widths if mixing is None else self.widths[mixing.rows(0)]
+        self.parts = max(1, round(int(widths.sum()) / (PART * max_tokens)))
         self._shuffled: tuple[int, Integers] | None = None
         self._closed = False
         self._drawn: dict[tuple[int, int], Future[Part]] = {}

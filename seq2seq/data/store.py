@@ -10,45 +10,24 @@ A prepared folder holds, for source language ``en`` and target language ``de``:
 * where the corpus has word alignments, ``train.links.ids.npy`` and ``train.links.offsets.npy``, likewise
   ``validation``: see :meth:`PreparedData.links`; and ``<split>.align.txt`` beside raw text, from en to de.
 
-A mixture's training pairs stand one portion after the other, those of several directions in ``train.source`` and
-``train.target``; its other splits are those of its portions, each under a name of its own.
+A mixture's training pairs stand one portion after the other, in files named after :func:`side_names`; its other
+splits are those of its portions, each under a name of its own.
 
 It needs nothing outside itself: copied to another machine, it trains there.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from seq2seq.data.corpora.base import TRAIN, Corpus, check_language, resolve_split, resolve_splits
+from seq2seq.data.corpora.base import TRAIN, Corpus, resolve_split, resolve_splits
 from seq2seq.data.formats import Pair, read_lines
+from seq2seq.data.manifest import Portion, portions_of, read_manifest
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, DataError, listing
-
-FORMAT = 1
-"""Version of the folder's layout; a reader refuses any other."""
-
-MANIFEST = "manifest.json"
-
-
-class Portion(NamedTuple):
-    """Training pairs that follow each other and have one origin and one direction.
-
-    Attributes:
-        name: as the mixture calls it; for other corpora, the corpus's own.
-        source: source language.
-        target: target language.
-        pairs: number of them.
-    """
-
-    name: str
-    source: str
-    target: str
-    pairs: int
 
 
 def side_names(source: str, target: str) -> tuple[str, str]:
@@ -77,12 +56,9 @@ class PreparedData:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
         self.source, self.target = str(self.manifest["source"]), str(self.manifest["target"])
         self.splits = tuple(self.manifest["splits"])
-        for direction in ((self.source, self.target), *map(self.languages, self.splits)):
-            for key, code in zip(("source", "target"), direction, strict=True):
-                check_language(key, str(code))
         hashes: dict[str, str] = self.manifest["tokenizer"]["files"]
         models = [Tokenizer.load(self.folder / name) for name in hashes]
         for model, (name, sha256) in zip(models, hashes.items(), strict=True):
@@ -121,13 +97,7 @@ class PreparedData:
     @property
     def portions(self) -> tuple[Portion, ...]:
         """What the training pairs consist of, in their order."""
-        whole = Portion(
-            self.manifest["corpus"]["name"], self.source, self.target, self.manifest["splits"][TRAIN]["pairs"]
-        )
-        found = self.manifest.get("portions")
-        if found is None:
-            return (whole,)
-        return tuple(Portion(one["name"], one["source"], one["target"], one["pairs"]) for one in found)
+        return portions_of(self.manifest)
 
     def ids(self, split: str) -> tuple[Sequences, Sequences]:
         """Return source and target ids of ``train`` or ``validation``, mapped from disk.
@@ -140,6 +110,12 @@ class PreparedData:
             known = (name for name, entry in self.manifest["splits"].items() if entry["ids"])
             raise DataError(f"`split` must be one of {listing(known)} to have token ids, but is {split!r} instead")
         source, target = (Sequences.open(self.folder / f"{split}.{side}") for side in self._sides)
+        pairs = self.manifest["splits"][split]["pairs"]
+        if {len(source), len(target)} != {pairs}:
+            raise DataError(
+                f"{self.folder} must have {pairs} pairs of {split}, but has {len(source)} sources and {len(target)} "
+                "targets instead; prepare it again"
+            )
         return source, target
 
     def text(self, split: str) -> tuple[list[str], list[str]]:
@@ -199,6 +175,7 @@ class Prepared(Corpus):
     """
 
     name = "prepared"
+    mixable = False
 
     def __init__(self, *, folder: str | None) -> None:
         if folder is None:
@@ -245,36 +222,3 @@ class Prepared(Corpus):
     def describe(self) -> str:
         """Return the line of the original corpus, and the folder."""
         return f"{self.data.manifest['corpus']['description']}, prepared in {self.data.folder}"
-
-
-def write_manifest(folder: Path, values: dict[str, Any]) -> None:
-    """Write ``manifest.json``, adding the layout's version and the size of every file already in the folder."""
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    text = json.dumps({"format": FORMAT, **values, "files": files}, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, files = manifest["format"], dict(manifest["files"])
-    except FileNotFoundError:
-        raise DataError(f"{folder} must be a folder of prepared data, but has no {MANIFEST}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} must be the manifest of prepared data, but cannot be read: {error!r}") from error
-    if version != FORMAT:
-        raise DataError(f"{folder} must have format {FORMAT}, but has format {version}; prepare it again")
-    _check_sizes(folder, files.items())
-    return dict(manifest)
-
-
-def _check_sizes(folder: Path, files: Iterable[tuple[str, int]]) -> None:
-    for name, size in files:
-        path = folder / name
-        if not path.is_file():
-            raise DataError(f"{path} is missing from the prepared data; copy it again, or prepare again")
-        if path.stat().st_size != size:
-            raise DataError(
-                f"{path} must have {size} bytes, but has {path.stat().st_size}; copy it again, or prepare again"
-            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from seq2seq.config import Component
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import MANY, TRAIN, Corpus, Files, GrammarCorpus, Mixture
 from seq2seq.data.prepare import prepare
+from seq2seq.data.statistics import read_statistics
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.data_report import tables_of, write_data_report
 from seq2seq.errors import ConfigError, DataError
 
 CLEANING = CleaningConfig(max_length=60, max_ratio=3.0, **OFF)
@@ -146,7 +149,9 @@ def test_a_mixture_needs_corpora_with_plain_names(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"`corpora` must have names of letters.* but has '\.\./books' instead"):
         Mixture(corpora={"../books": part}, both_directions=False)
     inner = Component[Corpus](Mixture, {"corpora": {"books": part}, "both_directions": False})
-    with pytest.raises(ConfigError, match=r"`corpora\.outer` must be a corpus in one direction"):
+    with pytest.raises(
+        ConfigError, match=r"`data\.corpora\.outer` must be a corpus in one direction .* but is mixture instead"
+    ):
         Mixture(corpora={"outer": inner}, both_directions=False)
 
 
@@ -266,3 +271,71 @@ def test_a_single_corpus_is_one_portion(tmp_path: Path) -> None:
     del data.manifest["portions"]  # as earlier versions wrote it
     assert data.portions == (portion,)
     assert np.array_equal(data.ids("valid")[0].ids, data.ids("validation")[0].ids)
+
+
+def test_the_order_of_corpora_is_part_of_the_key(make: Make) -> None:
+    assert make("books", "news").folder != make("news", "books").folder
+
+
+def change(data: PreparedData, **values: Any) -> None:
+    manifest = json.loads((data.folder / "manifest.json").read_text())
+    (data.folder / "manifest.json").write_text(json.dumps(manifest | values))
+
+
+PORTION = {"name": "books", "source": "en", "target": "de", "pairs": 3}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"portions": [PORTION | {"pairs": 2}]},
+        {"portions": [PORTION | {"pairs": 0}, PORTION | {"name": "b"}]},
+        {"portions": [PORTION | {"pairs": "3"}]},
+        {"portions": [PORTION | {"pairs": 1}, PORTION | {"pairs": 2}]},
+        {"portions": [PORTION | {"name": "../books"}]},
+        {"portions": [PORTION | {"source": "/etc"}]},
+        {"portions": [{"name": "books"}]},
+        {"portions": []},
+        {"source": "../en"},
+        {"source": None},
+        {"aliases": {"dev": "../validation"}},
+        {"aliases": None},
+        {"corpus": {"name": "/books", "description": ""}},
+        {"tokenizer": {"files": {}}},
+        {"tokenizer": {"files": {"../tokenizer.model": "0"}}},
+        {"splits": {"../x": {"pairs": 3, "ids": True}}},
+        {"splits": {"train": {"pairs": 3, "ids": True, "languages": ["en"]}}},
+        {"splits": {"train": {"pairs": 3, "ids": True, "languages": None}}},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_says_what_cannot_be_is_refused(make: Make, values: dict[str, Any]) -> None:
+    data = make("books")
+    PreparedData(data.folder)
+    change(data, **values)
+    with pytest.raises(DataError, match=r"manifest\.json must be the manifest of prepared data, but says"):
+        PreparedData(data.folder)
+
+
+def test_more_pairs_than_there_are_ids_are_refused(make: Make) -> None:
+    data = make("books")
+    splits = data.manifest["splits"]
+    change(data, portions=[PORTION | {"pairs": 9}], splits=splits | {"train": splits["train"] | {"pairs": 9}})
+    with pytest.raises(DataError, match="must have 9 pairs of train, but has 3 sources and 3 targets instead"):
+        PreparedData(data.folder).ids("train")
+
+
+def test_the_data_report_tells_of_each_portion(make: Make) -> None:
+    data = make("books", "news:de-en")
+    write_data_report(data)
+    note = (data.folder / "report.md").read_text(encoding="utf-8")
+    assert "| books | en → de | 3 | 3 |" in note
+    assert "| news | de → en | 2 | 2 |" in note
+    [alone] = [table for table in tables_of(make("books").manifest, statistics_of(data)) if table.title == "Portions"]
+    assert not alone.rows
+
+
+def statistics_of(data: PreparedData) -> dict[str, Any]:
+    statistics = read_statistics(data.folder)
+    assert statistics is not None
+    return statistics

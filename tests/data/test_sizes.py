@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.data.corpora import TRAIN, Corpus, Files, GrammarCorpus, Multi30k, Paths
-from seq2seq.data.corpora.mixture import Reversed
+from seq2seq.data.corpora.mixture import View
 from seq2seq.data.formats import count_pairs
 from seq2seq.errors import DataError
 
@@ -69,4 +69,4 @@ def test_every_corpus_that_can_know_its_size_does(folder: Path) -> None:
     ]
     for corpus, size in corpora:
         assert corpus.size(TRAIN) == size, corpus.describe()
-        assert Reversed(corpus).size(TRAIN) == size
+        assert View(corpus, "data.corpora.x", swapped=True).size(TRAIN) == size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from seq2seq.data.formats import Pair
 from seq2seq.errors import ConfigError, DataError, listing, suggest
@@ -46,7 +46,9 @@ def resolve_split(split: str, known: Collection[str], aliases: Mapping[str, str]
 
 
 def resolve_splits(split: str, known: Collection[str], aliases: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the canonical names of all splits that ``split`` means: itself, or that of every portion of a mixture.
+    """Return the canonical names of all splits that ``split`` means.
+
+    That is itself, or else all whose name begins with it and a dot, as the portions of a mixture have them.
 
     Raises:
         DataError: there is none; see :func:`resolve_split`.
@@ -68,10 +70,12 @@ class Corpus(ABC):
         aliases: other names of splits that :meth:`resolve` understands.
         source: code of the language to translate from, such as ``en``.
         target: code of the language to translate into.
+        mixable: whether it can be one of several in a mixture.
     """
 
     name: str
     aliases: Mapping[str, str] = ALIASES
+    mixable: ClassVar[bool] = True
     source: str
     target: str
 

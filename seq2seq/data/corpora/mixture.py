@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from seq2seq.config import Component
@@ -17,43 +18,58 @@ MANY = "mul"
 """The code that ISO 639-2 has for several languages."""
 
 
-class Reversed(Corpus):
-    """A corpus with its sides exchanged.
+class View(Corpus):
+    """A corpus within a mixture: mistakes name the settings it has there, and its sides may be exchanged.
 
     Args:
         corpus: in one direction.
+        key: of its settings, such as ``data.corpora.books``.
+        swapped: whether the sides are exchanged.
     """
 
-    def __init__(self, corpus: Corpus) -> None:
-        super().__init__(corpus.target, corpus.source)
-        self._corpus = corpus
+    def __init__(self, corpus: Corpus, key: str, *, swapped: bool) -> None:
+        direction = (corpus.target, corpus.source) if swapped else (corpus.source, corpus.target)
+        super().__init__(*direction)
         self.name, self.aliases = corpus.name, corpus.aliases
+        self._corpus, self._key, self._swapped = corpus, key, swapped
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the corpus."""
-        return self._corpus.splits()
+        with self._mistakes_named():
+            return self._corpus.splits()
 
     def pairs(self, split: str) -> Iterator[Pair]:
-        """Yield the pairs of a split, the target first."""
-        for source, target in self._corpus.pairs(split):
-            yield target, source
+        """Yield the pairs of a split, turned round where the sides are exchanged."""
+        with self._mistakes_named():
+            for pair in self._corpus.pairs(split):
+                yield pair[::-1] if self._swapped else pair
 
     def size(self, split: str) -> int | None:
         """Return the number of pairs of a split."""
-        return self._corpus.size(split)
+        with self._mistakes_named():
+            return self._corpus.size(split)
 
     def alignments(self, split: str) -> Iterator[str] | None:
-        """Return the lines of links of a split, from the corpus's target to its source."""
+        """Return the lines of links of a split, turned round where the sides are exchanged."""
         lines = self._corpus.alignments(split)
-        return None if lines is None else map(reversed_links, lines)
+        return map(reversed_links, lines) if lines is not None and self._swapped else lines
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return that of the corpus, and that it is reversed."""
-        return {"reversed": self._corpus.fingerprint()}
+        """Return that of the corpus, and whether its sides are exchanged."""
+        with self._mistakes_named():
+            return {"swapped": self._swapped, **self._corpus.fingerprint()}
 
     def describe(self) -> str:
-        """Return the line of the corpus, and that it is reversed."""
-        return f"{self._corpus.describe()}, reversed"
+        """Return the line of the corpus, and whether its sides are exchanged."""
+        return f"{self._corpus.describe()}{', reversed' if self._swapped else ''}"
+
+    @contextmanager
+    def _mistakes_named(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            words = re.sub(r"\bdata\.(?=[a-z_]+[`=\[])", f"{self._key}.", str(error))
+            raise DataError(words) from error
 
 
 class Mixture(Corpus):
@@ -70,6 +86,7 @@ class Mixture(Corpus):
     """
 
     name = "mixture"
+    mixable = False
 
     def __init__(self, *, corpora: Mapping[str, Component[Corpus]], both_directions: bool) -> None:
         if not corpora:
@@ -81,14 +98,14 @@ class Mixture(Corpus):
         for name, part in corpora.items():
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # it becomes part of file names
                 raise ConfigError(f"`corpora` must have names of letters, digits, _ and -, but has {name!r} instead")
-            corpus = part()
-            if isinstance(corpus, Mixture) or MANY in corpus.languages(TRAIN):
-                raise ConfigError(f"`corpora.{name}` must be a corpus in one direction, but is a mixture itself")
-            if both_directions:
-                for one in (corpus, Reversed(corpus)):
-                    self._portions[f"{name}.{one.source}-{one.target}"] = one
-            else:
-                self._portions[name] = corpus
+            corpus, key = part(), f"data.corpora.{name}"
+            if not corpus.mixable:
+                raise ConfigError(
+                    f"`{key}` must be a corpus in one direction with text of its own, but is {corpus.name} instead"
+                )
+            for swapped in (False, True)[: 1 + both_directions]:
+                one = View(corpus, key, swapped=swapped)
+                self._portions[f"{name}.{one.source}-{one.target}" if both_directions else name] = one
         sources, targets = ({side for side in sides} for sides in zip(*self._directions().values(), strict=True))
         self.source, self.target = (side.pop() if len(side) == 1 else MANY for side in (sources, targets))
         self.aliases = {
@@ -118,7 +135,10 @@ class Mixture(Corpus):
         for name, portion in self._portions.items():
             own = portion.splits()
             if TRAIN not in own:
-                raise DataError(f"`data.corpora` must have training text each, but {name} has only {listing(own)}")
+                raise DataError(
+                    f"`data.corpora` must be corpora that have training text, but {name} has only {listing(own)} "
+                    "instead; leave it out, or give it a train split"
+                )
             found += [f"{split}.{name}" for split in own if split != TRAIN]
         return tuple(found)
 
@@ -137,10 +157,12 @@ class Mixture(Corpus):
         return self._portions[name].alignments(self.resolve(split).removesuffix(f".{name}"))
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the direction and the fingerprint of each portion, by name."""
+        """Return name, direction and fingerprint of each portion, in their order, which the result depends on."""
         return {
-            name: {"languages": [portion.source, portion.target], **portion.fingerprint()}
-            for name, portion in self._portions.items()
+            "portions": [
+                [name, portion.source, portion.target, portion.fingerprint()]
+                for name, portion in self._portions.items()
+            ]
         }
 
     def describe(self) -> str:
