@@ -190,8 +190,7 @@ def test_a_mixture_goes_on_from_a_prepared_folder_alone(folder: Path, run: Path)
     values = shrink(compose("data=prepared", f"data.folder={prepared}", f"run_dir={folder / 'copy'}", *overrides))
     copy = train(parse(RunConfig, values), values)
     assert PreparedData(prepared).directions == (("en", "de"), ("de", "en"))
-    logs = [
-        [json.loads(line).get("validation_loss") for line in (one / "log.jsonl").read_text().splitlines()]
-        for one in (run, copy)
-    ]
-    assert logs[0] == logs[1]
+    rows = [list(map(json.loads, (one / "log.jsonl").read_text().splitlines())) for one in (run, copy)]
+    losses = [[row["validation_loss"] for row in of_one if "validation_loss" in row] for of_one in rows]
+    assert losses[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)  # the runs may have had different numbers of threads
