@@ -35,6 +35,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def _container(config: Any) -> dict[Any, Any]:
+    values = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(values, dict)
+    return values
+
+
 def own_choices(choices: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return the choices that are ours, not Hydra's own."""
     return {spelling: name for spelling, name in choices.items() if not spelling.startswith("hydra/")}
@@ -118,9 +124,15 @@ class Groups:
         own = OmegaConf.load(self.file(group, name))
         assert isinstance(own, DictConfig)
         above = [one for one in own.pop("defaults", []) if isinstance(one, str) and one != "_self_"]
-        whole = OmegaConf.merge(*(self.settings(group, one) for one in above), own)
-        assert isinstance(whole, DictConfig)
-        return plain(whole)
+        parts: list[dict[str, Any]] = []
+        for one in above:
+            base, _, place = one.partition("@")  # ``files@corpora.books``: settings of files, at corpora.books
+            part = self.settings(group, base)
+            for key in reversed(place.split(".") if place else []):
+                part = {key: part}
+            parts.append(part)
+        # Interpolations stay as they are written: what they lead to is not here.
+        return {str(key): value for key, value in _container(OmegaConf.merge(*parts, own)).items()}
 
     def known_as(self, group: str, word: str) -> list[str]:
         """Return the choices whose first comment, which names author and other names, has a word."""

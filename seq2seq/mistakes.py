@@ -54,12 +54,29 @@ class Explainer:
         if override.is_delete():
             return None
         key, value = full_key(override), value_of(override)
+        if found := self.not_added(override, now):
+            return found
         held = now.at(key)
         if isinstance(held, list) and not isinstance(value, list):
             return not_a_list(key, value_text(override))
         if isinstance(held, Mapping) and not isinstance(value, dict) and key not in now.choices:
             return self.not_a_group(key, value, now)
         return None
+
+    def not_added(self, override: Override, now: Composed) -> str | None:
+        """Say how to add a part under a name of the user's own, where there is room for any number of them."""
+        key, value = override.key_or_group, value_of(override)
+        path = override.package or key
+        room = path.rpartition(".")[0]
+        group = key if override.package else room.partition(".")[0]
+        if not isinstance(now.at(room), Mapping) or TARGET in now.at(room) or TARGET not in (now.at(group) or {}):
+            return None
+        if path in now.keys or isinstance(value, dict) or (override.is_add() and override.package):
+            return None
+        names = self.groups.options(group)
+        near = "" if value in names else f", where NAME must be one of {listing(names)}{suggest(str(value), names)}"
+        written = value if value in names else "NAME"
+        return f"`{path}` must be added before it can be set; write `+{group}@{path}={written}`{near}"
 
     def not_a_group(self, key: str, value: Any, now: Composed) -> str | None:
         """Say how the settings at ``key`` are chosen by name, if they are."""

@@ -40,6 +40,9 @@ def prepare_corpus(
             "`data` must have a validation split (for files: validation, valid, val or dev), "
             f"but has only {listing(corpus.splits())}"
         )
+    for name, portion in corpus.portions().items():
+        if not any(is_validation(split) for split in portion.splits()):
+            warn(f"portion {name} has no validation split, so validation says nothing of it")
     if needs_links:
         refuse_missing_links(corpus)
     try:
@@ -72,7 +75,8 @@ def refuse_missing_links(corpus: Corpus) -> None:
         # Possible links teach nothing.
         found = any("-" in line for lines in of_portions if lines is not None for line in lines)
     if not found:
-        files = [f"train.{portion.source}-{portion.target}.align" for portion in corpus.portions().values()]
+        portions = corpus.portions().values()
+        files = dict.fromkeys(f"train.{portion.source}-{portion.target}.align" for portion in portions)
         raise DataError(
             f"`objective` must have sure word links of training text to learn from, but {corpus.describe()} has none "
             f"instead; give {listing(files)} beside the text, with links such as 0-0 1-2 for each pair"

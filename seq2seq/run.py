@@ -185,7 +185,7 @@ def portions_mixed(config: RunConfig, data: PreparedData) -> Mixing | None:
     shares = config.mixing.shares(sizes)
     if len(sizes) == 1:
         if config.mixing.active:
-            warn("`mixing` has no effect: the data is no mixture")
+            warn("`mixing` has no effect: the data has one portion only")
         return None
     mixing = Mixing([*sizes.values()], shares, config.seed)
     for (name, size), share, each in zip(sizes.items(), shares, mixing.each_epoch, strict=True):

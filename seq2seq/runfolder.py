@@ -149,8 +149,11 @@ def decisive(values: Values) -> dict[str, Any]:
     kept = {f"trainer.{key}": values["trainer"].get(key) for key in FIXED_TRAINER}
     kept |= leaves({key: value for key, value in values.items() if key not in FREE})
     # By whatever names a user has given, so that one more or one less is a difference too.
-    mixing = {key: kept.pop(key) for key in [*kept] if key.startswith("mixing.weights.")}
-    return kept | ({"mixing.weights": mixing} if mixing else {})
+    weights = {key: kept.pop(key) for key in sorted(kept) if key.startswith("mixing.weights.")}
+    if weights:
+        named = (f"{key.removeprefix('mixing.weights.')}: {float(weight):g}" for key, weight in weights.items())
+        kept["mixing.weights"] = f"{{{', '.join(named)}}}"
+    return kept
 
 
 def leaves(values: Values) -> dict[str, Any]:

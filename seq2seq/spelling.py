@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from seq2seq.config import Values, without_unit
 
@@ -51,10 +52,14 @@ def differences(before: Values, now: Values, keys: Iterable[str], began: str) ->
     for key in changed:
         if key.startswith(parts) and not key.endswith(TARGET):
             continue
-        name, was, given = key, repr(before.get(key)), repr(now.get(key))
+        name, was, given = key, _written(before.get(key)), _written(now.get(key))
         if key.endswith(f".{TARGET}"):
             spelled = choice(key, before.get(key)), choice(key, now.get(key))
             if spelled[0] and spelled[1]:
                 (name, was), given = spelled[0], spelled[1][1]
         found.append(f"`{name}` must be {was}, as it was when {began} began, but is {given} instead")
     return found
+
+
+def _written(value: Any) -> str:
+    return "null" if value is None else repr(value)

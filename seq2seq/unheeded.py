@@ -31,7 +31,7 @@ def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Se
         key, value = full_key(override), value_of(override)
         place = place_of(key)
         if place.partition(".")[0] in unused:
-            found.append(f"`{key}` has no effect: no part of this model has {place.partition('.')[0]}")
+            found.append(f"`{key}` has no effect: this run has no use for {place.partition('.')[0]}")
         elif (
             winners
             and key in now.choices

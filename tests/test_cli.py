@@ -24,7 +24,7 @@ from seq2seq.comparison import compare
 from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.composed import Composed, Groups
 from seq2seq.config import parse
-from seq2seq.errors import suggest
+from seq2seq.errors import ConfigError, suggest
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig
 from seq2seq.translating import TranslateConfig
@@ -466,3 +466,29 @@ def test_a_script_ends_with_status_2_and_without_a_traceback_in_no_time(
     assert "Traceback" not in done.stderr
     assert words in done.stderr
     assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["data=mixture", "data.corpora.x=multi30k"], "write `+data@data.corpora.x=multi30k`"),
+        (["data=mixture", "+data.corpora.x=multi30k"], "write `+data@data.corpora.x=multi30k`"),
+        (["data=mixture", "data@data.corpora.a=grammar"], "write `+data@data.corpora.a=grammar`"),
+        (["data=mixture", "data@data.corpora.a=gramar"], "NAME must be one of .*did you mean 'grammar'"),
+        (["data=mixture", "+data@data.corpora.a=grammar", "data.corpora.a.soruce=de"], "did you mean 'source'"),
+        (["data=grammar", "data.seeed=1"], "did you mean 'seed'"),
+        (["data=grammar", "data.both_directions=true"], "choose `data=deen_mix` or `data=mixture`"),
+        (["data=deen_mix", "data.source=en"], "`data.source` must be a known setting"),
+        (["data=mixture", "+data@data.corpora.a=grammar", "mixing.temperature=0"], "`mixing.temperature` must be"),
+    ],
+)
+def test_mistakes_about_corpora_within_a_mixture_are_answered_with_the_way(given: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words.replace("+", r"\+")):
+        cli.read("train", run.RunConfig, given)
+
+
+@pytest.mark.parametrize("group", sorted({path.parent.name for path in cli.CONFIGS.glob("*/*.yaml")}))
+def test_the_settings_of_every_choice_can_be_told(group: str) -> None:
+    groups = Groups([cli.CONFIGS])
+    for name in groups.options(group):
+        assert isinstance(groups.settings(group, name), dict)

@@ -181,7 +181,7 @@ def test_shares_of_what_is_no_mixture_are_said_to_do_nothing(folder: Path, monke
     )
     config = parse(RunConfig, values)
     training_batches(config, prepare_data(config))
-    assert said == ["`mixing` has no effect: the data is no mixture"]
+    assert said == ["`mixing` has no effect: the data has one portion only"]
 
 
 def test_a_mixture_goes_on_from_a_prepared_folder_alone(folder: Path, run: Path) -> None:

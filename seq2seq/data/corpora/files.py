@@ -62,6 +62,8 @@ class ParallelFolder:
     def _why_no_training_text(self) -> str:
         # A lone README.md is no corpus in the language "md": a language counts where a split has it beside another.
         present = {code for languages in self._files.values() if len(languages) > 1 for code in languages}
+        if not self._files:
+            return f"{self.root} must hold files {FORMS}, but has none; give the folder that holds them"
         for key, code in (("source", self.source), ("target", self.target)):
             if code not in present:
                 near = suggest(code, present)

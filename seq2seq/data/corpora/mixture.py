@@ -35,18 +35,18 @@ class View(Corpus):
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits of the corpus."""
-        with self._mistakes_named():
+        with _mistakes_named(self._key):
             return self._corpus.splits()
 
     def pairs(self, split: str) -> Iterator[Pair]:
         """Yield the pairs of a split, turned round where the sides are exchanged."""
-        with self._mistakes_named():
+        with _mistakes_named(self._key):
             for pair in self._corpus.pairs(split):
                 yield pair[::-1] if self._swapped else pair
 
     def size(self, split: str) -> int | None:
         """Return the number of pairs of a split."""
-        with self._mistakes_named():
+        with _mistakes_named(self._key):
             return self._corpus.size(split)
 
     def alignments(self, split: str) -> Iterator[str] | None:
@@ -56,20 +56,27 @@ class View(Corpus):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return that of the corpus, and whether its sides are exchanged."""
-        with self._mistakes_named():
+        with _mistakes_named(self._key):
             return {"swapped": self._swapped, **self._corpus.fingerprint()}
 
     def describe(self) -> str:
         """Return the line of the corpus, and whether its sides are exchanged."""
         return f"{self._corpus.describe()}{', reversed' if self._swapped else ''}"
 
-    @contextmanager
-    def _mistakes_named(self) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            words = re.sub(r"\bdata\.(?=[a-z_]+[`=\[])", f"{self._key}.", str(error))
-            raise DataError(words) from error
+
+@contextmanager
+def _mistakes_named(key: str) -> Iterator[None]:
+    """Let mistakes name the settings that a corpus has in a mixture, and the ways out too."""
+
+    def named(words: str) -> str:
+        return re.sub(r"\bdata\.(?=[a-z_]+[`=\[])", f"{key}.", words)
+
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError([named(mistake) for mistake in error.mistakes]) from error
+    except DataError as error:
+        raise DataError(named(str(error))) from error
 
 
 class Mixture(Corpus):
@@ -98,7 +105,9 @@ class Mixture(Corpus):
         for name, part in corpora.items():
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # it becomes part of file names
                 raise ConfigError(f"`corpora` must have names of letters, digits, _ and -, but has {name!r} instead")
-            corpus, key = part(), f"data.corpora.{name}"
+            key = f"data.corpora.{name}"
+            with _mistakes_named(key):
+                corpus = part()
             if not corpus.mixable:
                 raise ConfigError(
                     f"`{key}` must be a corpus in one direction with text of its own, but is {corpus.name} instead"
