@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import make_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
 import pytest
 import yaml
+from huggingface_hub import HfApi
 from huggingface_hub.errors import LocalEntryNotFoundError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -296,6 +298,36 @@ def test_another_commit_in_the_cache_does_not_take_the_place_of_the_pinned_one(
     gives(monkeypatch, Builder(COMMIT))
     with pytest.raises(DataError, match=f"revision b199e40.* only commit {COMMIT} of it is in the cache"):
         corpus("wmt14", "wmt/wmt14").splits()
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commits that the hub lists for every dataset."""
+    found = [COMMIT, "b" * 40, "b" * 39 + "c"]
+
+    def listed(api: object, repository: str, *, repo_type: str) -> list[SimpleNamespace]:
+        assert repo_type == "dataset"
+        return [SimpleNamespace(commit_id=commit) for commit in found]
+
+    monkeypatch.setattr(HfApi, "list_repo_commits", listed)
+    return found
+
+
+@pytest.mark.usefixtures("commits")
+def test_a_short_hash_stands_for_the_one_commit_that_begins_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = gives(monkeypatch, Builder(COMMIT))
+    assert corpus("wmt19", "wmt/wmt19", revision=COMMIT[:7]).fingerprint()["hub"]["commit"] == COMMIT
+    assert calls[0][1]["revision"] == COMMIT
+
+
+@pytest.mark.usefixtures("commits")
+@pytest.mark.parametrize(("short", "words"), [("b" * 7, "2 of its 3 commits"), ("0" * 7, "0 of its 3 commits")])
+def test_a_short_hash_of_no_or_of_several_commits_is_refused(
+    monkeypatch: pytest.MonkeyPatch, short: str, words: str
+) -> None:
+    gives(monkeypatch, Builder(COMMIT))
+    with pytest.raises(DataError, match=f"{words} begin with {short}.*data=files"):
+        corpus("wmt19", "wmt/wmt19", revision=short).splits()
 
 
 FAILURES = [

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from seq2seq.data.formats import Pair, single_line
@@ -18,6 +19,7 @@ ROWS_AT_ONCE = 1000
 """Rows in memory together."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
 
 class HubDataset:
@@ -28,7 +30,7 @@ class HubDataset:
 
     Args:
         repository: name on the hub, ``owner/dataset``.
-        revision: branch, tag or full hash of a commit.
+        revision: branch, tag or hash of a commit, of which seven digits are enough.
         config: configuration of the dataset, such as ``de-en``; None where it has but one.
         data_dir: folder in the repository; None for all of it.
         fetch: whether to keep what is fetched.
@@ -65,18 +67,27 @@ class HubDataset:
 
         try:
             builder = datasets.load_dataset_builder(
-                self.repository, self._config, data_dir=self._data_dir, revision=self.revision
+                self.repository, self._config, data_dir=self._data_dir, revision=self._whole_revision()
             )
         except Exception as error:  # offline, 404, gated, script dataset: as many unrelated classes
             raise self._unreadable(error) from error
         # Without a network the library takes whatever is in its cache, of whichever commit.
-        if (
-            _COMMIT.fullmatch(self.revision)
-            and _COMMIT.fullmatch(str(builder.hash))
-            and builder.hash != self.revision
-        ):
+        pinned = _COMMIT.fullmatch(self.revision) or _SHORT_COMMIT.fullmatch(self.revision)
+        if pinned and _COMMIT.fullmatch(str(builder.hash)) and not builder.hash.startswith(self.revision):
             raise self._unreadable(DataError(f"only commit {builder.hash} of it is in the cache"))
         return builder
+
+    def _whole_revision(self) -> str:
+        """Return the revision, a short hash made whole: the library knows only whole ones."""
+        if not _SHORT_COMMIT.fullmatch(self.revision) or Path(self.repository).is_dir():  # a copy has no commits
+            return self.revision
+        import huggingface_hub  # as above
+
+        commits = huggingface_hub.HfApi().list_repo_commits(self.repository, repo_type="dataset")
+        found = [commit.commit_id for commit in commits if commit.commit_id.startswith(self.revision)]
+        if len(found) != 1:
+            raise DataError(f"{len(found)} of its {len(commits)} commits begin with {self.revision}")
+        return str(found[0])
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
