@@ -335,6 +335,18 @@ def test_where_the_best_checkpoint_is_damaged_the_last_is_taken_with_a_warning(
     assert checkpoint.locate(checkpoints / "best") == three[0].resolve()  # what is named is what is meant
 
 
+def test_where_the_best_checkpoint_has_no_manifest_the_last_is_taken_with_a_warning(
+    three: list[Path], checkpoints: Path
+) -> None:
+    checkpoint.point(checkpoints, "last", three[2])
+    checkpoint.point(checkpoints, "best", three[0])
+    (three[0] / checkpoint.MANIFEST).unlink()
+    heard: list[str] = []
+    assert checkpoint.locate(checkpoints.parent, heard.append) == three[2].resolve()
+    assert len(heard) == 1
+    assert f"has no {checkpoint.MANIFEST}); taking {three[2].resolve()}" in heard[0]
+
+
 def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
     three: list[Path], checkpoints: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
