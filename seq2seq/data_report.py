@@ -17,8 +17,8 @@ from typing import Any
 from seq2seq.data.corpora import TRAIN
 from seq2seq.data.statistics import read_statistics
 from seq2seq.data.store import PreparedData
-from seq2seq.evaluation.charts import bar_chart, escaped, figure, visible
-from seq2seq.evaluation.document import Section, document
+from seq2seq.evaluation.charts import bar_chart, escaped, figure
+from seq2seq.evaluation.document import Section, document, in_markdown, markdown_table
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -200,20 +200,12 @@ def _title(manifest: dict[str, Any]) -> str:
 
 def markdown(manifest: dict[str, Any], tables: Sequence[Table]) -> str:
     """Return the note."""
-    parts = [f"# Data report: {_plain(_title(manifest))}\n"]
+    parts = [f"# Data report: {in_markdown(_title(manifest))}\n"]
     for table in tables:
         if table.rows:
             parts += [f"## {table.title}\n", *([table.note + "\n"] if table.note else [])]
-            parts += [f"| {' | '.join(table.head)} |", "|" + " --- |" * len(table.head)]
-            parts += [f"| {' | '.join(map(_plain, row))} |" for row in table.rows]
-            parts.append("")
+            parts += markdown_table(table.head, table.rows)
     return "\n".join(parts)
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, links, images or HTML come out of a corpus."""
-    harmless = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", harmless)
 
 
 def length_chart(lengths: dict[str, Sequence[int]], *, title: str) -> str:

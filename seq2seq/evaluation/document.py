@@ -1,12 +1,13 @@
-"""The shell of every HTML page: one file that opens offline, runs nothing and fetches nothing."""
+"""The shell of every HTML page, which opens offline, runs nothing and fetches nothing; and harmless Markdown."""
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from seq2seq.evaluation.charts import escaped
+from seq2seq.evaluation.charts import escaped, visible
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -49,3 +50,15 @@ def document(title: str, header: str, sections: Sequence[Section], footer: str) 
         f"<header>\n{header}\n</header>\n<nav>{links}</nav>\n<main>\n{bodies}\n</main>\n"
         f"<footer>{footer}</footer>\n</body>\n</html>\n"
     )
+
+
+def in_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, links, images or HTML come out of a corpus."""
+    harmless = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", harmless)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table and an empty one; its cells are plain text, its head is as it is."""
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    return [*lines, *(f"| {' | '.join(map(in_markdown, row))} |" for row in rows), ""]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from seq2seq.evaluation.attention_section import (
     entropy_table,
     entropy_words,
 )
-from seq2seq.evaluation.charts import visible
+from seq2seq.evaluation.document import in_markdown, markdown_table
 from seq2seq.evaluation.heatmaps import png
 from seq2seq.evaluation.page import page, selection
 from seq2seq.evaluation.results import (
@@ -186,9 +185,9 @@ def _json_line(sentence: Sentence) -> str:
 def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBucket]) -> str:
     unit = length_unit(evaluation.source_language)
     languages = f"{evaluation.source_language} → {evaluation.target_language}"
-    lines = [f"# {_plain(evaluation.title)}", ""]
-    lines += [_plain(f"{languages}, {evaluation.split}: {len(evaluation.sentences):,} sentences."), ""]
-    lines += _table(
+    lines = [f"# {in_markdown(evaluation.title)}", ""]
+    lines += [in_markdown(f"{languages}, {evaluation.split}: {len(evaluation.sentences):,} sentences."), ""]
+    lines += markdown_table(
         ["score", "value", "±", "signature"],
         [
             [
@@ -201,13 +200,13 @@ def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBuc
         ],
     )
     lines += [f"## Scores by source length in {unit}", ""]
-    lines += _table(
+    lines += markdown_table(
         [unit, "sentences", "BLEU", "chrF2"],
         [[bucket.label, f"{bucket.sentences:,}", f"{bucket.bleu:.1f}", f"{bucket.chrf:.1f}"] for bucket in buckets],
     )
     ratio = "–" if found.length_ratio is None else f"{found.length_ratio:.3f}"
     lines += ["## Habits", ""]
-    lines += _table(
+    lines += markdown_table(
         ["what", "translations", "references"],
         [
             ["length, to the references", ratio, "1"],
@@ -229,30 +228,19 @@ def _markdown(evaluation: Evaluation, found: Habits, buckets: Sequence[LengthBuc
             for i in indices[:_EXAMPLES]
             for s in [evaluation.sentences[i]]
         ]
-        lines += _table(["line", "chrF2", "source", "reference", "translation"], rows)
+        lines += markdown_table(["line", "chrF2", "source", "reference", "translation"], rows)
     if evaluation.facts:
         lines += ["## Facts", ""]
-        lines += _table(["", ""], [[name, fact] for name, fact in evaluation.facts.items()])
+        lines += markdown_table(["", ""], [[name, fact] for name, fact in evaluation.facts.items()])
     return "\n".join(lines)
 
 
 def _attention(evaluation: Evaluation) -> list[str]:
     lines = []
     if evaluation.entropy is not None:
-        lines += [entropy_words(evaluation.entropy), "", *_table(*entropy_table(evaluation.entropy))]
+        lines += [entropy_words(evaluation.entropy), "", *markdown_table(*entropy_table(evaluation.entropy))]
     if evaluation.alignment is not None:
-        lines += [alignment_words(evaluation.alignment), "", *_table(*alignment_table(evaluation.alignment))]
+        lines += [alignment_words(evaluation.alignment), "", *markdown_table(*alignment_table(evaluation.alignment))]
     for each in evaluation.heat_maps:
-        lines += [f"![{_plain(each.caption[:_LONGEST_LINE])}]({FOLDER}/{each.name}.png)", ""]
+        lines += [f"![{in_markdown(each.caption[:_LONGEST_LINE])}]({FOLDER}/{each.name}.png)", ""]
     return ["## Attention", "", *lines] if lines else []
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    body = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
-    return ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head), *body, ""]
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, links, images or HTML come out of a corpus."""
-    harmless = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", harmless)
