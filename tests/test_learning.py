@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ class Letters:
     """Stands for a tokenizer: every letter is a word."""
 
     vocab_size = VOCABULARY
+    tags: ClassVar[dict[str, int]] = {}
 
     def pieces(self, ids: Ids) -> list[str]:
         return [f"{WORD_START}{i}" for i in ids]
@@ -91,7 +93,7 @@ def learn(config: RunConfig, pairs: list[tuple[Ids, Ids]], steps: int) -> Seq2Se
 @pytest.mark.parametrize("encoder", choices("encoder"))
 def test_every_pair_learns_the_task_within_a_minute(encoder: str, decoder: str, task: str) -> None:
     torch.set_num_threads(2)
-    start = time.perf_counter()
+    start = time.process_time()
     config = settings(encoder, decoder)
     pairs = [(ids, TASKS[task](ids)) for ids in sequences(8000 + HELD_OUT)]
     model = learn(config, pairs[HELD_OUT:], steps=400)
@@ -104,4 +106,5 @@ def test_every_pair_learns_the_task_within_a_minute(encoder: str, decoder: str, 
     aligned = corpus_alignment(model, WORDS, WORDS, sources, targets, gold)
     assert aligned is not None
     assert aligned.layers[aligned.lowest].error_rate < 0.2, aligned.layers
-    assert time.perf_counter() - start < SECONDS
+    # By the processor's clock of two threads, so that what else the machine does takes little of it.
+    assert (time.process_time() - start) / 2 < SECONDS

@@ -318,7 +318,7 @@ def test_every_command_runs_and_gives_what_the_page_says(workshop: Path) -> None
     assert {path.name for path in (run / "checkpoints/best").iterdir()} == files
 
     translations = (workshop / "translations.txt").read_text(encoding="utf-8")
-    on_the_terminal = next(text for block, text in printed.items() if "translate.py" in block)
+    on_the_terminal = next(text for block, text in printed.items() if "translate.py checkpoint=runs/first" in block)
     for text in (translations, on_the_terminal):
         assert text.count("\n") == 3
         assert text.split("\n")[1] == ""
