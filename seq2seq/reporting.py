@@ -106,7 +106,7 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
 def place_of_report(
     config: EvaluateConfig, folder: Path, snapshot: checkpoint.Snapshot, name: str, tests: int
 ) -> Path:
-    """Return the folder of a report: never that of other scores of the run.
+    """Return the folder of a report, that of the run's own scores only for its best checkpoint and its own search.
 
     Args:
         config: what was asked for.

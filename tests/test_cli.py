@@ -487,6 +487,12 @@ def test_mistakes_about_corpora_within_a_mixture_are_answered_with_the_way(given
         cli.read("train", run.RunConfig, given)
 
 
+def test_sections_that_prepared_data_has_settled_have_no_use() -> None:
+    config = parse(RunConfig, compose("data=prepared"))
+    assert {"cleaning", "tokenizer"} <= set(config.unused)
+    assert not {"cleaning", "tokenizer"} & set(parse(RunConfig, compose()).unused)
+
+
 @pytest.mark.parametrize("group", sorted({path.parent.name for path in cli.CONFIGS.glob("*/*.yaml")}))
 def test_the_settings_of_every_choice_can_be_told(group: str) -> None:
     groups = Groups([cli.CONFIGS])

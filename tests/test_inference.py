@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,33 @@ def test_a_file_may_be_translated_over_itself(run: Path, tmp_path: Path) -> None
     translating(run, f"input={file}", f"output={file}")
     assert len(file.read_text(encoding="utf-8").splitlines()) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_a_translation_goes_through_a_link_and_into_a_pipe(run: Path, tmp_path: Path) -> None:
+    source, kept, link, pipe = (tmp_path / name for name in ("in.txt", "kept.txt", "link.txt", "pipe"))
+    source.write_text("The dog sleeps.\nShe runs.\n", encoding="utf-8")
+    kept.write_text("old\n", encoding="utf-8")
+    link.symlink_to(kept)
+    translating(run, f"input={source}", f"output={link}")
+    assert link.is_symlink()
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 2
+    os.mkfifo(pipe)
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text(encoding="utf-8")), daemon=True)
+    reader.start()
+    translating(run, f"input={source}", f"output={pipe}")
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert got == [kept.read_text(encoding="utf-8")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "kept.txt", "link.txt", "pipe"]
+
+
+def test_the_report_tells_every_section_of_the_settings(run: Path) -> None:
+    note = (run / "evaluation" / "test" / "report.md").read_text(encoding="utf-8")
+    settings = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    sections = [name for name, values in settings.items() if isinstance(values, dict)]
+    assert {"model", "tokenizer", "cleaning", "sampling", "mixing", "trainer", "search"} <= set(sections)
+    assert all(f"| {name.replace('_', chr(92) + '_')} |" in note for name in sections)
 
 
 def test_a_translation_that_fails_leaves_the_old_output(run: Path, tmp_path: Path) -> None:

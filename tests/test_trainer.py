@@ -172,6 +172,12 @@ def test_a_run_on_a_mixture_that_died_goes_on_to_the_same_bits(
     assert_ended_alike(start("broken", *parts), whole)
 
 
+def test_the_settings_in_a_run_folder_are_those_of_its_last_start(start: Run) -> None:
+    run = start("one", "trainer.max_steps=2")
+    start("one", "trainer.max_steps=3")
+    assert json.loads((run / "config.json").read_text())["trainer"]["max_steps"] == 3
+
+
 def mixed(corpus: Path) -> tuple[str, ...]:
     """Overrides for both directions of a corpus, with shares that are not those of their sizes."""
     return (

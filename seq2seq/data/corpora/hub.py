@@ -192,7 +192,8 @@ class HubDataset:
         """The call of the library that has to work."""
         places = [repr(self.repository)] + ([repr(self._config)] if self._config else [])
         places += [f"data_dir={self._data_dir!r}"] if self._data_dir else []
-        return f"datasets.load_dataset({', '.join(places)}, revision={self.revision!r})"
+        revision = "main" if _SHORT_COMMIT.fullmatch(self.revision) else self.revision  # the call wants whole hashes
+        return f"datasets.load_dataset({', '.join(places)}, revision={revision!r})"
 
     def _unreadable(self, error: Exception) -> DataError:
         lines = str(error).strip().splitlines() or ["no reason given"]

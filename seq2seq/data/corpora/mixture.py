@@ -115,16 +115,14 @@ class Mixture(Corpus):
             for swapped in (False, True)[: 1 + both_directions]:
                 one = View(corpus, key, swapped=swapped)
                 self._portions[f"{name}.{one.source}-{one.target}" if both_directions else name] = one
-        sources, targets = ({side for side in sides} for sides in zip(*self._directions().values(), strict=True))
-        self.source, self.target = (side.pop() if len(side) == 1 else MANY for side in (sources, targets))
+        portions = self._portions.values()
+        sides = {one.source for one in portions}, {one.target for one in portions}
+        self.source, self.target = (side.pop() if len(side) == 1 else MANY for side in sides)
         self.aliases = {
             f"{alias}.{name}": f"{split}.{name}"
             for name, portion in self._portions.items()
             for alias, split in portion.aliases.items()
         }
-
-    def _directions(self) -> dict[str, tuple[str, str]]:
-        return {name: (portion.source, portion.target) for name, portion in self._portions.items()}
 
     def portions(self) -> Mapping[str, Corpus]:
         """Return the portions by name."""
@@ -132,7 +130,10 @@ class Mixture(Corpus):
 
     def languages(self, split: str) -> tuple[str, str]:
         """Return the languages of a split; those of all training text may be :data:`MANY`."""
-        return (self.source, self.target) if split == TRAIN else self._directions()[self._portion_of(split)]
+        if split == TRAIN:
+            return self.source, self.target
+        portion, own = self._found(split)
+        return portion.languages(own)
 
     def splits(self) -> tuple[str, ...]:
         """Return ``train``, and the other splits of each portion.
@@ -155,15 +156,15 @@ class Mixture(Corpus):
         """Yield the pairs of a split; all portions of ``train``, one after the other."""
         if split == TRAIN:
             return itertools.chain.from_iterable(portion.pairs(TRAIN) for portion in self._portions.values())
-        name = self._portion_of(split)
-        return self._portions[name].pairs(self.resolve(split).removesuffix(f".{name}"))
+        portion, own = self._found(split)
+        return portion.pairs(own)
 
     def alignments(self, split: str) -> Iterator[str] | None:
         """Return the lines of links of a split of one portion; those of ``train`` are asked of each portion."""
         if split == TRAIN:
             return None
-        name = self._portion_of(split)
-        return self._portions[name].alignments(self.resolve(split).removesuffix(f".{name}"))
+        portion, own = self._found(split)
+        return portion.alignments(own)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return name, direction and fingerprint of each portion, in their order, which the result depends on."""
@@ -178,6 +179,8 @@ class Mixture(Corpus):
         """Return one line for logs and reports."""
         return f"mixture of {'; '.join(f'{name}: {one.describe()}' for name, one in self._portions.items())}"
 
-    def _portion_of(self, split: str) -> str:
+    def _found(self, split: str) -> tuple[Corpus, str]:
+        """Return the portion that a split but ``train`` belongs to, and the portion's own name of it."""
         split = self.resolve(split)
-        return next(name for name in self._portions if split.endswith(f".{name}"))
+        name = next(name for name in self._portions if split.endswith(f".{name}"))
+        return self._portions[name], split.removesuffix(f".{name}")
