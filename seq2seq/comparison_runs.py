@@ -19,10 +19,10 @@ from seq2seq.attention.windows import Global
 from seq2seq.config import Values
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import DataError
-from seq2seq.log import read_log
 from seq2seq.run import RunConfig
 from seq2seq.terminal import duration
-from seq2seq.training import TrainerConfig
+from seq2seq.training.config import TrainerConfig
+from seq2seq.training.log import read_log
 
 SCORES = ("bleu", "bleu_lowercase", "chrf")
 """Columns whose spread over the seeds matters."""

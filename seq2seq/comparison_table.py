@@ -17,7 +17,7 @@ import torch
 import seq2seq
 from seq2seq.comparison_runs import SCORES, Result, Run, refuse_mixtures
 from seq2seq.errors import UserError
-from seq2seq.runfolder import write_whole
+from seq2seq.replacing import write_whole
 
 COLUMNS = {
     "bleu": "BLEU",

@@ -7,7 +7,6 @@ page has no script and fetches nothing, and every word of the corpus is escaped.
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from seq2seq.data.statistics import read_statistics
 from seq2seq.data.store import PreparedData
 from seq2seq.evaluation.charts import bar_chart, escaped, figure
 from seq2seq.evaluation.document import Section, document, in_markdown, markdown_table
+from seq2seq.replacing import write_whole
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -69,11 +69,8 @@ def write_data_report(data: PreparedData) -> Path | None:
     if statistics is None:
         return None
     tables = tables_of(data.manifest, statistics)
-    # Through a name of its own: another process may prepare the same corpus.
-    for path, text in ((note, markdown(data.manifest, tables)), (page, page_of(data.manifest, statistics, tables))):
-        unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(unfinished, path)
+    write_whole(note, markdown(data.manifest, tables))
+    write_whole(page, page_of(data.manifest, statistics, tables))
     return page
 
 

@@ -1,10 +1,13 @@
-"""Folders replaced as a whole: whenever the process dies, the old one or the new one is there to be found."""
+"""Files and folders replaced as a whole: whenever the process dies, the old one or the new one is there."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 OLD = ".old-"
 
@@ -16,6 +19,42 @@ def flush(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that takes the place of ``path`` when the ``with`` block ends, and never if it fails.
+
+    Raises:
+        OSError: the disk refuses; the old file is as it was.
+    """
+    unfinished = path.with_name(f".{path.name}-{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name but not the bytes
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | Iterable[str]) -> None:
+    """Write a file that is whole or as it was before, however the process ends.
+
+    Args:
+        path: of the file.
+        content: bytes, a text or parts of a text. A lone surrogate, which UTF-8 lacks, is written as its escape.
+
+    Raises:
+        OSError: the disk refuses; the old file is as it was.
+    """
+    with replaced(path) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+            return
+        parts = [content] if isinstance(content, str) else content
+        file.writelines(part.encode("utf-8", "backslashreplace") for part in parts)
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -37,10 +37,10 @@ from seq2seq.runtime import choose_device, choose_precision, describe_device, se
 from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
-from seq2seq.trainer import Trainer
-from seq2seq.training import TrainerConfig
+from seq2seq.training.config import TrainerConfig
+from seq2seq.training.trainer import Trainer
+from seq2seq.training.validation import Validator
 from seq2seq.translate import Translator, load_weights
-from seq2seq.validation import Validator
 
 
 @dataclass(frozen=True)

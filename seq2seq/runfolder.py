@@ -17,6 +17,7 @@ from typing import Any
 from seq2seq import checkpoint
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
+from seq2seq.replacing import write_whole
 from seq2seq.spelling import differences
 from seq2seq.terminal import warn
 
@@ -82,13 +83,6 @@ def only_writer(folder: Path, *, setting: str = "run_dir") -> Iterator[None]:
         file.flush()
         checkpoint.remove_unfinished(folder / "checkpoints")
         yield
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is whole or as it was before, however the process ends."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def write_settings(run: Path, values: Values) -> None:

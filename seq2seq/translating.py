@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.data.formats import read_lines
 from seq2seq.errors import ConfigError, DataError, listing, suggest
+from seq2seq.replacing import replaced
 from seq2seq.runtime import DeviceName
 from seq2seq.search import SearchConfig
 from seq2seq.terminal import warn
@@ -100,16 +100,10 @@ def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
         return
     place = Path(path).resolve()  # a link stays a link
     plain = not place.exists() or place.is_file()
-    written = place.with_name(f".{place.name}-{os.getpid()}.unfinished") if plain else place
     try:
-        with written.open("wb") as file:
+        with replaced(place) if plain else place.open("wb") as file:
             yield lambda line: file.write(line.encode() + b"\n")
-        if plain:
-            os.replace(written, place)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise DataError(f"`output` must be a file that can be written, but is not: {error}") from error
-    finally:
-        if plain:
-            written.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ LONGEST_FILE = 320
 ORDER = [
     "errors",
     "terminal",
+    "replacing",
     "config",
     "spelling",
     "runtime",
@@ -66,7 +67,10 @@ ORDER = [
     "objectives",
     "optim",
     "upgrades",
-    "replacing",
+    "checkpoint.snapshot",
+    "checkpoint.writing",
+    "checkpoint.reading",
+    "checkpoint.kept",
     "checkpoint",
     "search.base",
     "search.*",
@@ -74,10 +78,11 @@ ORDER = [
     "translate",
     "evaluation.*",
     "data_report",
-    "log",
-    "training",
-    "trainer",
-    "validation",
+    "training.config",
+    "training.state",
+    "training.log",
+    "training.trainer",
+    "training.validation",
     "runfolder",
     "reporting",
     "translating",
@@ -101,7 +106,7 @@ ORDER = [
 FAMILIES = {"data.formats*", "data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
-SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation"}
+SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "training"}
 
 WITHOUT_TORCH = [
     "formats",

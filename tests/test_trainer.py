@@ -18,14 +18,15 @@ import torch
 from safetensors.torch import load_file
 from tiny import choices, compose, shrink
 
-from seq2seq import checkpoint, data, validation
+import seq2seq.training.validation
+from seq2seq import checkpoint, data
 from seq2seq.config import parse
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.log import Measurements, read_log
 from seq2seq.optim import AdamW, Optimizer
 from seq2seq.run import RunConfig, check_parts, train
-from seq2seq.validation import Validator
+from seq2seq.training.log import Measurements, read_log
+from seq2seq.training.validation import Validator
 
 STEPS = 8
 
@@ -349,12 +350,12 @@ def test_values_of_another_kind_of_validation_are_no_measure_for_later_ones(
     warned: list[str],
 ) -> None:
     """BLEU is never below 0 and what counts of a loss is never above, so the one would be the best for ever."""
-    monkeypatch.setattr(validation, "corpus_bleu", lambda *_, **__: 100.0)
+    monkeypatch.setattr(seq2seq.training.validation, "corpus_bleu", lambda *_, **__: 100.0)
     run = start("run", "scheduler=constant", "trainer.max_steps=4", *(f"trainer.{one}" for one in first))
     before = json.loads((run / "checkpoints" / "last" / "training.json").read_text())
     assert before["best"] is not None
     capsys.readouterr()
-    monkeypatch.setattr(validation, "corpus_bleu", lambda *_, **__: 1.0)
+    monkeypatch.setattr(seq2seq.training.validation, "corpus_bleu", lambda *_, **__: 1.0)
     start("run", "scheduler=constant", *(f"trainer.{one}" for one in then))
     errors = [line for line in capsys.readouterr().err.splitlines() if "patience begins anew" in line]
     assert len(errors) == len(warned)

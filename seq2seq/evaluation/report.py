@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from seq2seq.evaluation.results import (
     habits,
     origin_words,
 )
+from seq2seq.replacing import write_whole
 
 __all__ = ["Evaluation", "Habits", "HeatMap", "Sentence", "scores_json", "summary_lines", "write_report"]
 
@@ -138,24 +138,16 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     scores = json.dumps(scores_json(evaluation), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "scores.json", [scores])
-        _write(folder / "translations.jsonl", map(_json_line, evaluation.sentences))
-        _write(folder / "translations.txt", (f"{sentence.translation}\n" for sentence in evaluation.sentences))
-        _write(folder / "references.txt", (f"{sentence.reference}\n" for sentence in evaluation.sentences))
+        write_whole(folder / "scores.json", [scores])
+        write_whole(folder / "translations.jsonl", map(_json_line, evaluation.sentences))
+        write_whole(folder / "translations.txt", (f"{sentence.translation}\n" for sentence in evaluation.sentences))
+        write_whole(folder / "references.txt", (f"{sentence.reference}\n" for sentence in evaluation.sentences))
         _write_maps(folder / FOLDER, evaluation.heat_maps)
-        _write(folder / "report.md", [_markdown(evaluation, found, buckets)])
-        _write(folder / "report.html", [page(evaluation, found, buckets)])
+        write_whole(folder / "report.md", [_markdown(evaluation, found, buckets)])
+        write_whole(folder / "report.html", [page(evaluation, found, buckets)])
     except OSError as error:
         raise UserError(f"the report cannot be written to {folder}: {error.strerror}") from error
     return folder / "report.html"
-
-
-def _write(path: Path, parts: Iterable[str]) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    # A lone surrogate cannot be encoded; its escape is what JSON wants, and Markdown and HTML hold none.
-    with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        file.writelines(parts)
-    os.replace(unfinished, path)
 
 
 def _write_maps(folder: Path, heat_maps: Sequence[HeatMap]) -> None:
@@ -164,9 +156,7 @@ def _write_maps(folder: Path, heat_maps: Sequence[HeatMap]) -> None:
         folder.mkdir(exist_ok=True)
     names = {f"{each.name}.png" for each in heat_maps}
     for each in heat_maps:
-        unfinished = folder / f".{each.name}.png.unfinished"
-        unfinished.write_bytes(png(each))
-        os.replace(unfinished, folder / f"{each.name}.png")
+        write_whole(folder / f"{each.name}.png", png(each))
     for old in folder.glob("line-*.png"):
         if old.name not in names:
             old.unlink()

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -375,6 +376,6 @@ def test_maps_of_an_earlier_evaluation_do_not_stay_and_other_files_do(tmp_path: 
 
 def test_maps_that_do_not_fit_on_the_disk_are_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "attention").mkdir()
-    (tmp_path / "attention" / ".line-1-mean.png.unfinished").symlink_to("/dev/full")
+    (tmp_path / "attention" / f".line-1-mean.png-{os.getpid()}.unfinished").symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"^the report cannot be written to .*: No space left on device$"):
         write_report(mapped("line-1-mean"), tmp_path)

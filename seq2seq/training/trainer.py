@@ -16,14 +16,15 @@ from torch import Tensor
 from seq2seq import checkpoint
 from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.errors import UserError
-from seq2seq.log import Measurements, RunLog
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
 from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
 from seq2seq.runtime import autocast, random_state, restore_random_state
 from seq2seq.signals import SignalHandling
 from seq2seq.terminal import duration
-from seq2seq.training import State, TrainerConfig, Validation
+from seq2seq.training.config import TrainerConfig
+from seq2seq.training.log import Measurements, RunLog
+from seq2seq.training.state import State, Validation
 
 MOST_BAD_STEPS = 20
 """Updates in a row with a gradient that is not finite, before the run gives up."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.errors import printable
+from seq2seq.replacing import write_whole
 
 LOG_FILE = "log.jsonl"
 
@@ -90,9 +90,7 @@ class RunLog:
             row for row in read_log(run) if row.get("step", 0) <= (validated if "validation_loss" in row else step)
         ]
         path = run / LOG_FILE
-        unfinished = run / f"{LOG_FILE}.unfinished"
-        unfinished.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, (json.dumps(row) + "\n" for row in kept))
         self.file = path.open("a", encoding="utf-8")
         purge = {"purge_step": step + 1} if step else {}
         self.board = SummaryWriter(str(run / "tensorboard"), **purge)

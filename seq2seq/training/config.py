@@ -1,13 +1,11 @@
-"""The values that describe a training run: its settings, where it is, and what it measures."""
+"""The settings of the training loop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
-from seq2seq.data.batching import Position
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import DeviceName, Precision
 
@@ -80,41 +78,3 @@ class TrainerConfig:
             raise ConfigError(
                 "`best_metric` must be 'loss' where `trainer.validation_sentences` is 0, but is 'bleu' instead"
             )
-
-
-@dataclass
-class State:
-    """Where a run is.
-
-    Attributes:
-        step: updates done.
-        position: place in the data.
-        seconds: time spent training, over all processes of the run.
-        best: best validation value so far, larger being better; None before the first.
-        stale: validations since then.
-        skipped: updates left out because a gradient was not finite.
-    """
-
-    step: int = 0
-    position: Position = field(default_factory=Position)
-    seconds: float = 0.0
-    best: float | None = None
-    stale: int = 0
-    skipped: int = 0
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The result of one validation.
-
-    Attributes:
-        loss: in nats a piece.
-        bleu: where sentences were translated; where there are several splits, its mean over them.
-        scores: BLEU by split, where there are several.
-        samples: sources, references and translations.
-    """
-
-    loss: float
-    bleu: float | None
-    scores: Mapping[str, float]
-    samples: tuple[tuple[str, str, str], ...]

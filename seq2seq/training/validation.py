@@ -18,7 +18,8 @@ from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.objectives import Objective
 from seq2seq.runtime import autocast
 from seq2seq.search import SearchConfig
-from seq2seq.training import TrainerConfig, Validation
+from seq2seq.training.config import TrainerConfig
+from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
 
 

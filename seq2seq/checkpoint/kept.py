@@ -1,0 +1,116 @@
+"""The checkpoints of a run: which are kept, what ``last`` and ``best`` lead to, which one is meant by a path."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from seq2seq.checkpoint.reading import damage
+from seq2seq.checkpoint.snapshot import MANIFEST
+from seq2seq.checkpoint.writing import PREFIX
+from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.replacing import flush, put_back
+from seq2seq.terminal import warn
+
+LINKS = ("last", "best")
+
+
+def point(checkpoints: Path, name: str, target: Path) -> None:
+    """Let ``checkpoints/name`` lead to ``target``, in one step.
+
+    Raises:
+        CheckpointError: the disk refuses, or the file system has no links.
+    """
+    temporary = checkpoints / f".{name}-{os.getpid()}"
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        os.replace(temporary, checkpoints / name)
+        flush(checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"cannot let {checkpoints / name} lead to {target.name}: {error}") from error
+
+
+def prune(checkpoints: Path, keep: int) -> None:
+    """Remove all but the ``keep`` newest checkpoints and those that ``last`` and ``best`` lead to."""
+    linked = {(checkpoints / name).resolve() for name in LINKS}
+    for folder in _steps(checkpoints)[:-keep]:
+        if folder.resolve() not in linked:
+            # What cannot be removed now is tried again at the next save; training is worth more than tidiness.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(checkpoints: Path) -> None:
+    """Remove what killed processes left half-written; only for the one process that owns the run.
+
+    A checkpoint that was about to be replaced by another of its step is one again.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    for folder in checkpoints.glob(f".{PREFIX}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        put_back(checkpoints)
+    except OSError as error:
+        raise CheckpointError(f"cannot put back a checkpoint in {checkpoints}: {error}") from error
+
+
+def _steps(checkpoints: Path) -> list[Path]:
+    return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
+
+
+def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
+    """Return the checkpoint meant by a path: itself, or of a run folder the best, else the last.
+
+    Args:
+        path: a checkpoint, a run folder or the folder of its checkpoints.
+        warn: gets a line where the best of a run folder is damaged, so that the last is taken.
+
+    Raises:
+        CheckpointError: there is none; near names are offered.
+    """
+    if (path / MANIFEST).is_file():
+        return path.resolve()
+    names = [folder / name for folder in (path, path / "checkpoints") for name in ("best", "last")]
+    found = [name.resolve() for name in names if (name / MANIFEST).is_file()]
+    for name in names:
+        if name.is_symlink() and found and not (name / MANIFEST).is_file():
+            warn(f"the checkpoint {name} cannot be used (it has no {MANIFEST}); taking {found[0]}")
+    if found:
+        # Reading all of it to find it whole is worth it only where there is another to take instead.
+        problem = damage(found[0]) if found[0] != found[-1] else None
+        if problem is None or damage(found[-1]) is not None:
+            return found[0]
+        warn(f"the checkpoint {found[0]}, the best, cannot be used ({problem}); taking the last, {found[-1]}")
+        return found[-1]
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = suggest(path.name, siblings)
+        raise CheckpointError(f"`checkpoint` must be a run folder or a checkpoint, but {path} does not exist{near}")
+    inside = listing(other.name for other in path.iterdir()) if path.is_dir() else "a file"
+    raise CheckpointError(
+        f"`checkpoint` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
+    )
+
+
+def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
+    """Return the newest checkpoint that a run can go on from, and a warning for each newer one that is damaged.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all of them are damaged.
+    """
+    warnings: list[str] = []
+    for folder in reversed(_steps(checkpoints)):
+        problem = damage(folder, training=True)
+        if problem is None:
+            return folder, warnings
+        warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")
+    if warnings:
+        raise CheckpointError(
+            f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. "
+            "Remove the folder to start the run afresh"
+        )
+    return None, []

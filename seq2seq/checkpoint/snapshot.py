@@ -1,0 +1,35 @@
+"""What a checkpoint holds, and what its files are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a checkpoint holds.
+
+    Attributes:
+        weights: parameters by name, as they are to be used for translating.
+        config: the resolved configuration.
+        tokenizers: SentencePiece models by file name.
+        metrics: what is known of its quality.
+        training_tensors: optimizer, averages and random states, by name.
+        training: step, position in the data and other plain values of the loop.
+    """
+
+    weights: Mapping[str, Tensor]
+    config: Json
+    tokenizers: Mapping[str, bytes]
+    metrics: Json
+    training_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    training: Json = field(default_factory=dict)

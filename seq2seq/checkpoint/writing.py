@@ -1,0 +1,73 @@
+"""Writing a checkpoint: to a temporary folder, flushed to the disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from seq2seq.checkpoint.snapshot import FORMAT, MANIFEST, Json, Snapshot
+from seq2seq.errors import CheckpointError
+from seq2seq.replacing import flush, publish
+
+PREFIX = "step-"
+
+
+def folder_of(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of an update is."""
+    return checkpoints / f"{PREFIX}{step:08d}"
+
+
+def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
+    """Write a snapshot as ``checkpoints/step-...`` and return that folder.
+
+    Raises:
+        CheckpointError: the disk refuses; whatever checkpoints were there before are untouched.
+    """
+    final = folder_of(checkpoints, step)
+    temporary = checkpoints / f".{final.name}-{os.getpid()}"
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write_files(snapshot, temporary)
+        publish(temporary, final)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
+    return final
+
+
+def _write_files(snapshot: Snapshot, folder: Path) -> None:
+    contents: dict[str, bytes] = {
+        "model.safetensors": _pack(snapshot.weights),
+        "config.json": _json({"format": FORMAT, **snapshot.config}),
+        "metrics.json": _json(snapshot.metrics),
+        **snapshot.tokenizers,
+    }
+    if snapshot.training:
+        contents["training.safetensors"] = _pack(snapshot.training_tensors)
+        contents["training.json"] = _json(snapshot.training)
+    manifest = {
+        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
+    }
+    for name, data in {**contents, MANIFEST: _json({"format": FORMAT, "files": manifest})}.items():
+        with open(folder / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    flush(folder)
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _json(values: Json) -> bytes:
+    return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
