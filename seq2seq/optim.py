@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from seq2seq.errors import CheckpointError
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -20,9 +22,14 @@ class Optimizer:
 
     Args:
         named: the trainable parameters, each tied one once.
+
+    Attributes:
+        groups: the optimizer of torch that does it.
+        moments: numbers kept for each weight.
     """
 
     groups: torch.optim.Optimizer
+    moments: ClassVar[int] = 2
 
     def __init__(self, named: NamedParameters) -> None:
         self.named = named
@@ -38,6 +45,11 @@ class Optimizer:
         self.groups.zero_grad(set_to_none=True)
 
     @property
+    def initial_rate(self) -> float:
+        """The learning rate at a factor of 1, of the first group."""
+        return float(self.groups.param_groups[0]["initial_lr"])
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the last step, of the first group."""
         return float(self.groups.param_groups[0]["lr"])
@@ -51,11 +63,18 @@ class Optimizer:
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            CheckpointError: it is the state of other parameters.
+        """
         parameters = dict(self.named)
+        self.groups.state.clear()
         for key, value in state.items():
             kind, _, name = key.partition(".")
-            parameter = parameters[name]
+            parameter = parameters.get(name)
+            if parameter is None or value.shape not in {parameter.shape, torch.Size([])}:
+                raise CheckpointError(f"the checkpoint's {key} of the optimizer must fit the model, but does not")
             self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
 
 

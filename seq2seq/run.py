@@ -38,9 +38,11 @@ from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
 from seq2seq.training.config import TrainerConfig
+from seq2seq.training.gradients import Gradients
+from seq2seq.training.learner import Learner
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.validation import Validator
-from seq2seq.translate import Translator, load_weights
+from seq2seq.translate import Translator
 
 
 @dataclass(frozen=True)
@@ -210,14 +212,17 @@ def make_trainer(
     write_settings(run, values)  # those of now, also where they were changed for going on
     seed_everything(config.seed)
     model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
-    if previous is not None:
-        load_weights(model, previous)
     objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
-    def snapshot(metrics: dict[str, Any], tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> Snapshot:
+    def snapshot(
+        weights: dict[str, torch.Tensor],
+        metrics: dict[str, Any],
+        tensors: dict[str, torch.Tensor],
+        state: dict[str, Any],
+    ) -> Snapshot:
         return Snapshot(
-            weights={name: value.detach().clone() for name, value in model.named_parameters()},
+            weights=weights,
             config={
                 "directions": [list(direction) for direction in data.directions],
                 "data": data.manifest["key"],
@@ -230,16 +235,21 @@ def make_trainer(
             training=state,
         )
 
+    learner = Learner(
+        model,
+        Gradients(model, objective, precision),
+        config.optimizer(list(model.named_parameters())),
+        clip_norm=config.trainer.clip_norm,
+        ema_decay=config.trainer.ema_decay,
+    )
     trainer = Trainer(
-        model=model,
+        learner=learner,
         objective=objective,
-        optimizer=config.optimizer(list(model.named_parameters())),
         schedule=config.scheduler(),
         batches=batches,
         validate=Validator(translator, objective, data, config.trainer, config.search, precision),
         snapshot=snapshot,
         config=config.trainer,
-        precision=precision,
         run=run,
     )
     say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
+
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 def exit_status(number: int) -> int:
@@ -13,7 +17,7 @@ def exit_status(number: int) -> int:
 
 
 class SignalHandling:
-    """Turns the first SIGTERM, SIGINT or SIGUSR1 into a wish to stop; a second one acts as it always does."""
+    """Turns the first SIGTERM, SIGINT or SIGUSR1 into a wish to stop; a second one ends the process at once."""
 
     def __init__(self, stop: Callable[[int], None]) -> None:
         self.stop = stop
@@ -24,13 +28,18 @@ class SignalHandling:
             self.before[number] = signal.signal(number, self._handle)
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _handle(self, number: int, _: object) -> None:
-        self._restore()
-        self.stop(number)
-
-    def _restore(self) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before.clear()
+
+    def _handle(self, number: int, _: object) -> None:
+        for each in self.before:
+            signal.signal(each, _leave_at_once)
+        self.stop(number)
+
+
+def _leave_at_once(number: int, _: object) -> None:
+    # Not by an exception, which would wait for whatever is in the middle of something, such as a thread that writes.
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), _SHOW_CURSOR)  # which a progress bar has hidden
+    os._exit(128 + number)

@@ -51,6 +51,32 @@ class Batch:
         """Number of source tokens, without padding."""
         return int(self.source_lengths.sum())
 
+    @property
+    def size(self) -> int:
+        """Number of positions on the wider side, padding included: what ``trainer.max_tokens`` limits."""
+        wider = self.source if self.target is None else max(self.source, self.target[:, 1:], key=torch.numel)
+        return wider.numel()
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Return the first half of the rows and the second, padded as widely as they are; B must be at least 2."""
+        middle = len(self.source) // 2
+        return self._rows(0, middle), self._rows(middle, len(self.source))
+
+    def _rows(self, start: int, end: int) -> Batch:
+        lengths = self.source_lengths[start:end]
+        target = None if self.target is None else self.target[start:end]
+        links = self.links
+        if links is not None:
+            links = links[(links[:, 0] >= start) & (links[:, 0] < end)] - torch.tensor([start, 0, 0])
+        return Batch(
+            source=self.source[start:end],
+            source_lengths=lengths,
+            source_padded=bool((lengths < self.source.shape[1]).any()),
+            target=target,
+            target_tokens=0 if target is None else int((target[:, 1:] != PAD).sum()),
+            links=links,
+        )
+
     def to(self, device: torch.device) -> Batch:
         """Move to a device; from pinned memory without waiting for the copy."""
         if device.type == "cpu":

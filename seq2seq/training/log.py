@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.errors import printable
 from seq2seq.replacing import write_whole
+from seq2seq.terminal import duration
+from seq2seq.training.state import State, Validation
 
 LOG_FILE = "log.jsonl"
 
@@ -44,13 +46,14 @@ class Measurements:
         self.source_tokens = 0
         self.places = 0
 
-    def add(self, batch: Batch, nll: Tensor) -> None:
-        """Count one batch."""
-        assert batch.target is not None
-        self.nll = self.nll + nll.detach()
-        self.target_tokens += batch.target_tokens
-        self.source_tokens += batch.source_tokens
-        self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+    def add(self, batches: Sequence[Batch], nll: Tensor) -> None:
+        """Count the batches of an update, with their negative log-likelihood in nats."""
+        self.nll = self.nll + nll
+        for batch in batches:
+            assert batch.target is not None
+            self.target_tokens += batch.target_tokens
+            self.source_tokens += batch.source_tokens
+            self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -60,11 +63,13 @@ class Measurements:
         self.start += time.perf_counter() - start
 
     def values(self) -> dict[str, float]:
-        """Return loss (nats a piece), speeds (tokens a second) and the share of padding."""
+        """Return loss (nats a piece), speeds (tokens a second) and the share of padding.
+
+        There is no loss where every update was left out.
+        """
         seconds = time.perf_counter() - self.start
         tokens = self.source_tokens + self.target_tokens
-        return {
-            "train_loss": float(self.nll) / max(1, self.target_tokens),
+        return ({"train_loss": float(self.nll) / self.target_tokens} if self.target_tokens else {}) | {
             "tokens_per_second": self.target_tokens / seconds,
             "source_tokens_per_second": self.source_tokens / seconds,
             "padding": 1 - tokens / max(1, self.places),
@@ -83,17 +88,8 @@ class RunLog:
     """
 
     def __init__(self, run: Path, step: int, validated: int) -> None:
-        # torch's writer alone takes half a second to import, which only training should pay.
-        from torch.utils.tensorboard import SummaryWriter
-
-        kept = [
-            row for row in read_log(run) if row.get("step", 0) <= (validated if "validation_loss" in row else step)
-        ]
-        path = run / LOG_FILE
-        write_whole(path, (json.dumps(row) + "\n" for row in kept))
-        self.file = path.open("a", encoding="utf-8")
-        purge = {"purge_step": step + 1} if step else {}
-        self.board = SummaryWriter(str(run / "tensorboard"), **purge)
+        self.run = run
+        self._open(step, validated)
         self.console = Console(highlight=False)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), console=self.console
@@ -111,8 +107,30 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
+        self._close()
+
+    def _open(self, step: int, validated: int) -> None:
+        # torch's writer alone takes half a second to import, which only training should pay.
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [
+            row
+            for row in read_log(self.run)
+            if row.get("step", 0) <= (validated if "validation_loss" in row else step)
+        ]
+        write_whole(self.run / LOG_FILE, (json.dumps(row) + "\n" for row in kept))
+        self.file = (self.run / LOG_FILE).open("a", encoding="utf-8")
+        purge = {"purge_step": step + 1} if step else {}
+        self.board = SummaryWriter(str(self.run / "tensorboard"), **purge)
+
+    def _close(self) -> None:
         self.file.close()
         self.board.close()
+
+    def rewind(self, step: int, validated: int) -> None:
+        """Drop all rows after an update, as a new process would."""
+        self._close()
+        self._open(step, validated)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row of measurements; ``step`` says which update it belongs to."""
@@ -125,6 +143,42 @@ class RunLog:
     def say(self, words: str) -> None:
         """Print a line; text from a corpus is shown as it is, never read as markup."""
         self.console.print(escape(printable(words)), soft_wrap=True)
+
+    def training(self, state: State, values: Mapping[str, float], rate: float, fraction: float) -> None:
+        """Write and show what was measured while training.
+
+        Args:
+            state: where the run is.
+            values: see :meth:`Measurements.values`.
+            rate: the learning rate.
+            fraction: share of the run that is over.
+        """
+        self.write(
+            {
+                "step": state.step,
+                "epoch": state.position.epoch,
+                "seconds": round(state.seconds, 2),
+                **values,
+                "learning_rate": rate,
+                "skipped": state.skipped,
+            }
+        )
+        left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
+        loss = f"{values['train_loss']:.3f}" if "train_loss" in values else "not finite"
+        self.progress(
+            fraction,
+            f"step {state.step}  epoch {state.position.epoch + 1}  loss {loss}  "
+            f"{values['tokens_per_second']:,.0f} tokens/s  rate {rate:.2g}  left {duration(left)}",
+        )
+
+    def validation(self, step: int, found: Validation, best: bool) -> None:
+        """Show a validation with its translations."""
+        words = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
+        self.say(f"validation at step {step}: loss {found.loss:.3f}{words}{'  (best)' if best else ''}")
+        if found.scores:
+            self.say("    BLEU of " + ", ".join(f"{split} {score:.2f}" for split, score in found.scores.items()))
+        for source, reference, translation in found.samples:
+            self.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
 
     def progress(self, fraction: float, words: str) -> None:
         """Show how far the run is: on a terminal in the bar, else as a line."""

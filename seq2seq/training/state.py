@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ class State:
         best: best validation value so far, larger being better; None before the first.
         stale: validations since then.
         skipped: updates left out because a gradient was not finite.
+        rate: factor of the learning rate, lowered each time the run had to go back.
     """
 
     step: int = 0
@@ -27,6 +29,7 @@ class State:
     best: float | None = None
     stale: int = 0
     skipped: int = 0
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,18 @@ class Validation:
     bleu: float | None
     scores: Mapping[str, float]
     samples: tuple[tuple[str, str, str], ...]
+
+    def value(self, metric: str) -> float:
+        """Return what is compared, larger being better: BLEU, or the loss with another sign."""
+        return -self.loss if metric == "loss" or self.bleu is None else self.bleu
+
+    def better_than(self, best: float | None, metric: str) -> bool:
+        """Return whether this is better than the best value so far; what is not finite never is."""
+        value = self.value(metric)
+        return math.isfinite(value) and (best is None or not math.isfinite(best) or value > best)
+
+    @property
+    def row(self) -> dict[str, float]:
+        """What of it belongs into a log."""
+        row = {"validation_loss": self.loss} | ({} if self.bleu is None else {"validation_bleu": self.bleu})
+        return row | {f"bleu_of_{split}": score for split, score in self.scores.items()}

@@ -2,150 +2,201 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from seq2seq import checkpoint
+from seq2seq.checkpoint import Snapshot
 from seq2seq.data.batching import Batch, Position, TrainingBatches
-from seq2seq.errors import UserError
-from seq2seq.model import Seq2SeqModel
+from seq2seq.errors import CheckpointError, UserError
 from seq2seq.objectives import Objective
-from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
-from seq2seq.runtime import autocast, random_state, restore_random_state
+from seq2seq.optim import Progress, Schedule
 from seq2seq.signals import SignalHandling
 from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
+from seq2seq.training.learner import Learner
 from seq2seq.training.log import Measurements, RunLog
+from seq2seq.training.saving import Saver, point_at, require_room
 from seq2seq.training.state import State, Validation
 
 MOST_BAD_STEPS = 20
-"""Updates in a row with a gradient that is not finite, before the run gives up."""
+"""Updates in a row with a loss or a gradient that is not finite, before the run goes back to a checkpoint."""
+
+MOST_RETURNS = 3
+"""Times that a run goes back to one and the same checkpoint before it gives up."""
+
+LOWERED = 0.5
+"""Factor of the learning rate each time that a run goes back."""
+
+FIRST_STEPS = 10
+"""Updates of a new run in which all batches are too large for the memory, before it gives up."""
+
+Stream = Iterator[tuple[Batch, Position]]
+
+
+class _NotFiniteError(Exception):
+    """The run cannot go on from where it is."""
 
 
 class Trainer:
     """Steps a model until a limit is reached; what it writes lets the next process go on from there.
 
     Args:
-        model: the model, on its device.
+        learner: what is trained, and how it is updated.
         objective: what is minimised.
-        optimizer: updates the model.
         schedule: factor of the learning rate.
         batches: the training data.
-        validate: measures the model as it is.
-        snapshot: makes a checkpoint's contents from metrics, training tensors and training values.
+        validate: measures the model as it is; gives None where it has been asked to stop on the way.
+        snapshot: makes a checkpoint's contents from weights, metrics, training tensors and training values.
         config: see :class:`TrainerConfig`.
-        precision: of matrix products, already chosen.
         run: the run folder.
+
+    Attributes:
+        stopped_by: the signal that has asked the run to stop.
     """
 
     def __init__(
         self,
         *,
-        model: Seq2SeqModel,
+        learner: Learner,
         objective: Objective,
-        optimizer: Optimizer,
         schedule: Schedule,
         batches: TrainingBatches,
-        validate: Callable[[], Validation],
-        snapshot: Callable[[dict[str, Any], dict[str, Tensor], dict[str, Any]], checkpoint.Snapshot],
+        validate: Callable[[Callable[[], bool]], Validation | None],
+        snapshot: Callable[[dict[str, Tensor], dict[str, Any], dict[str, Tensor], dict[str, Any]], Snapshot],
         config: TrainerConfig,
-        precision: torch.dtype,
         run: Path,
     ) -> None:
-        self.model, self.objective, self.optimizer, self.schedule = model, objective, optimizer, schedule
+        self.learner, self.objective, self.schedule = learner, objective, schedule
         self.batches, self.validate, self.snapshot = batches, validate, snapshot
-        self.config, self.precision, self.run = config, precision, run
-        self.device = next(model.parameters()).device
-        self.average = ExponentialAverage(model.parameters(), config.ema_decay) if config.ema_decay else None
+        self.config, self.run = config, run
+        self.checkpoints = run / "checkpoints"
         self.state = State()
         self.metrics: dict[str, Any] = {}
         self.stopped_by: signal.Signals | None = None
-        self.bad_steps = 0
+        self._saved: tuple[int, int] | None = None
+        self._bad_steps = self._returns = 0
+        self._start = time.perf_counter()
 
     def train(self) -> State:
         """Train until a limit, the end of patience or a signal.
 
         Raises:
-            UserError: the gradient stayed non-finite.
+            UserError: the loss stays non-finite, or nothing fits into memory.
             CheckpointError: a checkpoint cannot be written.
         """
-        config, state = self.config, self.state
-        before = state.seconds
-        start = time.perf_counter()
-        stream = self.batches.start(state.position)
-        self.model.train()
+        config, learner = self.config, self.learner
+        require_room(self.run, config.keep_last + 2, learner.size)
+        self._start = time.perf_counter() - self.state.seconds
+        learner.model.train()
         self.objective.train()
-        with RunLog(self.run, state.step, self._validated) as log, self._signals():
-            measured = Measurements()
-            saved = state.step
-            while self._progress().fraction < 1.0 and self.stopped_by is None and not self._out_of_patience():
-                self._update(stream, measured)
-                state.seconds = before + time.perf_counter() - start
-                if state.step % config.log_every == 0:
-                    self._report(log, measured)
+        stream = self.batches.start(self.state.position)
+        measured = Measurements()
+        saver = Saver(self.checkpoints, partial(checkpoint.prune, keep=config.keep_last))
+        with RunLog(self.run, self.state.step, self._validated) as log, SignalHandling(self._stop), saver:
+            while True:
+                over = self._is_over()
+                try:
+                    with measured.paused():
+                        self._reach(over, saver, log)
+                    if over:
+                        break
+                    if not self._is_over():
+                        self._update(stream, measured)
+                        if self.state.step % config.log_every == 0:
+                            self._report(log, measured)
+                            measured = Measurements()
+                except _NotFiniteError as reason:
+                    stream = self._go_back(str(reason), saver, log)
                     measured = Measurements()
-                with measured.paused():
-                    if state.step % config.validate_every == 0:
-                        self._validate(log)
-                    state.seconds = before + time.perf_counter() - start
-                    if state.step % config.checkpoint_every == 0 or self._validated == state.step:
-                        self._save()
-                        saved = state.step
-            unsaved = saved < state.step
-            if self.stopped_by is None and self._validated < state.step:
-                self._validate(log)
-                unsaved = True
-            if unsaved:
-                self._save()
-            if self.stopped_by is None:
-                why = "patience is over" if self._out_of_patience() else "its limit is reached"
-                log.say(f"training ends at step {state.step} after {duration(state.seconds)}: {why}")
-            else:
-                log.say(
-                    f"stopped by {self.stopped_by.name} at step {state.step}; run_dir={self.run} goes on from here"
-                )
-        return state
+            saver.wait()
+            log.say(self._why_it_ends())
+        return self.state
 
-    def _update(self, stream: Iterator[tuple[Batch, Position]], measured: Measurements) -> None:
+    def _is_over(self) -> bool:
+        return self.stopped_by is not None or self._progress().fraction >= 1.0 or self._out_of_patience
+
+    def _reach(self, over: bool, saver: Saver, log: RunLog) -> None:
+        """Validate and save where this step asks for it; the first step and the last are always saved.
+
+        What has been done for this step already, in whatever process, is not done again.
+        """
+        state, config = self.state, self.config
+        if (over or state.step % config.validate_every == 0) and self._validated < state.step and not self.stopped_by:
+            self._validate(log)
+        state.seconds = time.perf_counter() - self._start
+        if over or state.step % config.checkpoint_every == 0 or self._validated == state.step:
+            self._save(saver)
+        if state.step == 0:
+            saver.wait()  # what is wrong with the disk shows before the first update
+        if saver.failed:
+            saver.wait()
+
+    def _update(self, stream: Stream, measured: Measurements) -> None:
         """Do one update from ``accumulate`` batches, normalised by all their target tokens together."""
-        batches = [next(stream) for _ in range(self.config.accumulate)]
-        tokens = sum(batch.target_tokens for batch, _ in batches)
-        factor = self.schedule.factor(self._progress())
-        for batch, _ in batches:
-            with autocast(self.device, self.precision):
-                sums = self.objective(self.model, batch.to(self.device))
-            (sums.total / tokens).backward()
-            measured.add(batch, sums.nll)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if math.isfinite(norm):
-            self.optimizer.step(factor)
-            self.bad_steps = 0
-            if self.average is not None:
-                self.average.update(self.state.step)
+        state = self.state
+        batches, positions = zip(*(next(stream) for _ in range(self.config.accumulate)), strict=True)
+        nll = self.learner.update(batches, self.schedule.factor(self._progress()) * state.rate, state.step)
+        state.step += 1
+        state.position = positions[-1]
+        state.seconds = time.perf_counter() - self._start
+        if nll is None:
+            state.skipped += 1
+            self._bad_steps += 1
         else:
-            self._skip()
-        self.optimizer.zero_grad()
-        self.state.step += 1
-        self.state.position = batches[-1][1]
-
-    def _skip(self) -> None:
-        """Leave out an update whose gradient is not finite; give up after many in a row."""
-        self.state.skipped += 1
-        self.bad_steps += 1
-        if self.bad_steps >= MOST_BAD_STEPS:
-            raise UserError(
-                f"the gradient was not finite in {self.bad_steps} updates in a row, up to step {self.state.step}; "
-                f"lower `optimizer.learning_rate` (now {self.optimizer.learning_rate:g}) or `trainer.clip_norm`, "
-                "or use trainer.precision=fp32"
+            self._bad_steps = 0
+            measured.add(batches, nll)
+        if self._bad_steps == MOST_BAD_STEPS:
+            raise _NotFiniteError(
+                f"the loss or its gradient was not finite in {MOST_BAD_STEPS} updates up to step {state.step}"
             )
+        if self.learner.gradients.cut_updates == state.step == FIRST_STEPS:
+            self.learner.gradients.refuse(self.config.max_tokens)
+
+    def _go_back(self, reason: str, saver: Saver, log: RunLog) -> Stream:
+        """Go on from the newest checkpoint with a lower learning rate; return the data from there.
+
+        Raises:
+            UserError: that has been tried often enough.
+        """
+        saver.wait()
+        folder, warnings = checkpoint.newest_valid(self.checkpoints)
+        for words in warnings:
+            log.say(f"warning: {words}")
+        if folder is None:
+            raise CheckpointError(f"{self.checkpoints} must hold the checkpoints of this run, but has none any more")
+        snapshot = checkpoint.load(folder, training=True)
+        rate = self.state.rate * LOWERED
+        self._returns += 1
+        if self._returns > MOST_RETURNS:
+            raise UserError(
+                f"{reason} ({self._culprits}), and so it was after going back to {folder} {MOST_RETURNS} times, "
+                f"each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
+                f"`optimizer.learning_rate` (now {self.learner.optimizer.initial_rate:g}), a lower "
+                "`trainer.clip_norm`, or trainer.precision=fp32"
+            )
+        log.say(
+            f"warning: {reason} ({self._culprits}); going back to step {snapshot.training['step']}, with "
+            f"{rate:g} of the learning rate"
+        )
+        self.resume(snapshot)
+        self.state.rate = rate
+        self._bad_steps = 0
+        log.rewind(self.state.step, self._validated)
+        return self.batches.start(self.state.position)
+
+    @property
+    def _culprits(self) -> str:
+        names = self.learner.culprits
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"first in {', '.join(names[:3])}{more}" if names else "in no gradient so far"
 
     def _progress(self) -> Progress:
         """Return how far the run is: the furthest of its limits counts."""
@@ -159,106 +210,69 @@ class Trainer:
             shares.append(self.batches.epochs(state.position) / config.epochs)
         return Progress(state.step, min(1.0, max(shares)))
 
+    @property
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.state.stale >= self.config.patience
 
+    def _why_it_ends(self) -> str:
+        state = self.state
+        if self.stopped_by is not None:
+            return f"stopped by {self.stopped_by.name} at step {state.step}; run_dir={self.run} goes on from here"
+        why = "patience is over" if self._out_of_patience else "its limit is reached"
+        return f"training ends at step {state.step} after {duration(state.seconds)}: {why}"
+
     def _report(self, log: RunLog, measured: Measurements) -> None:
         """Write and show what was measured since the last report."""
-        state, fraction = self.state, self._progress().fraction
-        values = measured.values()
-        left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
-        log.write(
-            {
-                "step": state.step,
-                "epoch": state.position.epoch,
-                "seconds": round(state.seconds, 2),
-                **values,
-                "learning_rate": self.optimizer.learning_rate,
-                "skipped": state.skipped,
-            }
-        )
-        log.progress(
-            fraction,
-            f"step {state.step}  epoch {state.position.epoch + 1}  loss {values['train_loss']:.3f}  "
-            f"{values['tokens_per_second']:,.0f} tokens/s  rate {self.optimizer.learning_rate:.2g}  "
-            f"left {duration(left)}",
-        )
+        log.training(self.state, measured.values(), self.learner.optimizer.learning_rate, self._progress().fraction)
 
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""
-        state = self.state
-        if self.average is None:
-            found = self.validate()
-        else:
-            with self.average.applied():
-                found = self.validate()
-        self.model.train()
-        value = -found.loss if self.config.best_metric == "loss" or found.bleu is None else found.bleu
-        better = state.best is None or value > state.best
-        state.best, state.stale = (value, 0) if better else (state.best, state.stale + 1)
-        row = {"validation_loss": found.loss} | ({} if found.bleu is None else {"validation_bleu": found.bleu})
-        row |= {f"bleu_of_{split}": score for split, score in found.scores.items()}
-        self.metrics = {"validated_at": state.step, **row}
-        log.write({"step": state.step, "seconds": round(state.seconds, 2), **row})
-        words = "" if found.bleu is None else f"  BLEU {found.bleu:.2f}"
-        log.say(f"validation at step {state.step}: loss {found.loss:.3f}{words}{'  (best)' if better else ''}")
-        if found.scores:
-            log.say("    BLEU of " + ", ".join(f"{split} {score:.2f}" for split, score in found.scores.items()))
-        for source, reference, translation in found.samples:
-            log.say(f"    source       {source}\n    reference    {reference}\n    translation  {translation}")
+        state, config = self.state, self.config
+        with self.learner.averaged():
+            found = self.validate(lambda: self.stopped_by is not None)
+        self.learner.model.train()
+        if found is None:
+            return  # stopped on the way; done again when the run goes on
+        better = found.better_than(state.best, config.best_metric)
+        state.best, state.stale = (found.value(config.best_metric), 0) if better else (state.best, state.stale + 1)
+        self.metrics = {"validated_at": state.step, **found.row}
+        log.write({"step": state.step, "seconds": round(state.seconds, 2), **found.row})
+        log.validation(state.step, found, better)
 
     @property
     def _validated(self) -> int:
         """The update after which the model was last validated, in whatever process; 0 before the first."""
         return int(self.metrics.get("validated_at", 0))
 
-    def _save(self) -> None:
-        """Write a checkpoint and let links lead to it."""
-        checkpoints = self.run / "checkpoints"
-        tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
-        tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
-        metrics = {"step": self.state.step, **self.metrics}
-        if self.average is None:
-            snapshot = self.snapshot(metrics, tensors, asdict(self.state))
-        else:
-            # The averaged weights are the model; the raw ones are what training goes on from.
-            tensors |= {f"raw.{name}": value.detach().clone() for name, value in self.model.named_parameters()}
-            with self.average.applied():
-                snapshot = self.snapshot(metrics, tensors, asdict(self.state))
-        self._point(checkpoint.save(snapshot, checkpoints, self.state.step))
-        checkpoint.prune(checkpoints, self.config.keep_last)
+    @property
+    def _is_best(self) -> bool:
+        state = self.state
+        return self._validated == state.step and state.stale == 0 and state.best is not None
 
-    def _point(self, folder: Path) -> None:
-        """Let ``last`` lead to the checkpoint of now, and ``best`` too where none was better."""
-        checkpoint.point(folder.parent, "last", folder)
-        if self._validated == self.state.step and self.state.stale == 0 and self.state.best is not None:
-            checkpoint.point(folder.parent, "best", folder)
+    def _save(self, saver: Saver) -> None:
+        """Begin to write a checkpoint, unless this step has one."""
+        state = self.state
+        now = state.step, self._validated
+        if now == self._saved:
+            return
+        captured = self.learner.captured()
+        if captured is None:
+            raise _NotFiniteError(f"some weights were not finite at step {state.step}")
+        weights, tensors = captured
+        metrics = {"step": state.step, **self.metrics}
+        saver.save(self.snapshot(weights, metrics, tensors, asdict(state)), state.step, best=self._is_best)
+        self._saved = now
+        self._returns = 0
 
-    def resume(self, snapshot: checkpoint.Snapshot) -> None:
-        """Go on from a checkpoint whose weights are already in the model."""
-        tensors = snapshot.training_tensors
-        if self.average is not None:
-            with torch.no_grad():
-                for (name, parameter), average in zip(
-                    self.model.named_parameters(), self.average.averages, strict=True
-                ):
-                    average.copy_(parameter)
-                    parameter.copy_(tensors[f"raw.{name}"])
-        self.optimizer.load_state(part(tensors, "optimizer."))
-        restore_random_state(part(tensors, "random."), self.device)
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from a checkpoint of this run."""
+        self.learner.restore(snapshot)
         values = dict(snapshot.training)
         self.state = State(**{**values, "position": Position(**values["position"])})
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
+        self._saved = self.state.step, self._validated
         # The process before may have been killed when the checkpoint was written and no link led to it yet.
-        self._point(checkpoint.folder_of(self.run / "checkpoints", self.state.step))
-
-    def _signals(self) -> SignalHandling:
-        return SignalHandling(self._stop)
+        point_at(checkpoint.folder_of(self.checkpoints, self.state.step), best=self._is_best)
 
     def _stop(self, number: int) -> None:
         self.stopped_by = signal.Signals(number)
-
-
-def part(tensors: dict[str, Tensor] | Any, prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name begins with ``prefix``, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
@@ -21,6 +21,13 @@ from seq2seq.search import SearchConfig
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
+
+TOGETHER = 256
+"""Sentences translated before a signal is looked for again."""
+
+
+class _StoppedError(Exception):
+    """The run has been asked to stop."""
 
 
 class Validator:
@@ -56,16 +63,30 @@ class Validator:
         self.samples = config.samples
 
     @torch.no_grad()
-    def __call__(self) -> Validation:
-        """Measure the model as it is now; it is left in evaluation mode."""
+    def __call__(self, stopping: Callable[[], bool]) -> Validation | None:
+        """Measure the model as it is now; it is left in evaluation mode.
+
+        Args:
+            stopping: asked before each batch whether to give up.
+
+        Returns:
+            None where it was given up.
+        """
         self.translator.model.eval()
         self.objective.eval()
-        sums = [self._loss(source, target) for source, target in self.ids]
-        self.objective.train()
+        try:
+            return self._measured(stopping)
+        except _StoppedError:
+            return None
+        finally:
+            self.objective.train()
+
+    def _measured(self, stopping: Callable[[], bool]) -> Validation:
+        sums = [self._loss(source, target, stopping) for source, target in self.ids]
         loss = sum(nll for nll, _ in sums) / max(1, sum(tokens for _, tokens in sums))
         if not self.tests[0].sentences:
             return Validation(loss, None, {}, ())
-        found = [(test, self._translated(test)) for test in self.tests]
+        found = [(test, self._translated(test, stopping)) for test in self.tests]
         scores = {
             test.split: corpus_bleu(translations, test.references, target_language=test.target)
             for test, translations in found
@@ -79,20 +100,28 @@ class Validator:
         several = scores if len(scores) > 1 else {}
         return Validation(loss, fmean(scores.values()), several, tuple(samples))
 
-    def _loss(self, source: Sequences, target: Sequences) -> tuple[float, int]:
+    def _loss(self, source: Sequences, target: Sequences, stopping: Callable[[], bool]) -> tuple[float, int]:
         """Return the negative log-likelihood of all target pieces, in nats, and their number."""
         model = self.translator.model
         device = next(model.parameters()).device
         total, tokens = 0.0, 0
         for rows in batches_in_order(np.maximum(source.lengths, target.lengths) + 1, self.max_tokens):
+            if stopping():
+                raise _StoppedError
             batch = make_batch(source, target, rows)
             with autocast(device, self.precision):
                 total += float(self.objective(model, batch.to(device)).nll)
             tokens += batch.target_tokens
         return total, tokens
 
-    def _translated(self, test: _Test) -> list[str]:
-        return self.translator.translate(test.sentences, self.search, test.target)
+    def _translated(self, test: _Test, stopping: Callable[[], bool]) -> list[str]:
+        translations: list[str] = []
+        for start in range(0, len(test.sentences), TOGETHER):
+            if stopping():
+                raise _StoppedError
+            part = test.sentences[start : start + TOGETHER]
+            translations += self.translator.translate(part, self.search, test.target)
+        return translations
 
 
 def _spread(test: _Test, translations: Sequence[str], count: int) -> list[tuple[str, str, str]]:

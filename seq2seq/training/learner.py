@@ -1,0 +1,154 @@
+"""Everything that an update changes: weights, their average, the optimizer and the random numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from seq2seq.checkpoint import Snapshot
+from seq2seq.data.batching import Batch
+from seq2seq.errors import CheckpointError
+from seq2seq.model import Seq2SeqModel
+from seq2seq.optim import ExponentialAverage, Optimizer
+from seq2seq.runtime import random_state, restore_random_state
+from seq2seq.training.gradients import Gradients
+
+Tensors = dict[str, Tensor]
+
+
+class Learner:
+    """A model with what is needed to go on learning.
+
+    Args:
+        model: the model, on its device.
+        gradients: computes those of the model.
+        optimizer: updates the model.
+        clip_norm: largest norm of the gradient.
+        ema_decay: decay of the average of weights; 0 for none.
+
+    Attributes:
+        culprits: parameters whose gradient was not finite when an update was last left out.
+    """
+
+    def __init__(
+        self,
+        model: Seq2SeqModel,
+        gradients: Gradients,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float,
+        ema_decay: float,
+    ) -> None:
+        self.model, self.gradients, self.optimizer, self.clip_norm = model, gradients, optimizer, clip_norm
+        self.average = ExponentialAverage(model.parameters(), ema_decay) if ema_decay else None
+        self.device = next(model.parameters()).device
+        self.culprits: list[str] = []
+
+    def update(self, batches: Sequence[Batch], factor: float, step: int) -> Tensor | None:
+        """Do one update, unless its loss or its gradient is not finite.
+
+        Args:
+            batches: whose gradients are summed.
+            factor: of the learning rate.
+            step: updates done before.
+
+        Returns:
+            the negative log-likelihood in nats, summed over all target tokens; None where the update was left out.
+
+        Raises:
+            UserError: not even a single pair fits into memory.
+        """
+        loss, nll = self.gradients.add(batches)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        good = math.isfinite(norm + 0 * loss)  # one look at the device for both
+        if good:
+            self.optimizer.step(factor)
+            if self.average is not None:
+                self.average.update(step)
+        else:
+            self.culprits = [
+                name
+                for name, parameter in self.model.named_parameters()
+                if parameter.grad is not None and not parameter.grad.isfinite().all()
+            ]
+        self.optimizer.zero_grad()
+        return nll if good else None
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model the weights to translate with for the time of a ``with`` block."""
+        if self.average is None:
+            yield
+            return
+        with self.average.applied():
+            yield
+
+    def captured(self) -> tuple[Tensors, Tensors] | None:
+        """Return copies of the weights to translate with, and of all else that learning goes on from, by name.
+
+        None where some weight is not finite, which nobody can go on from.
+        """
+        raw = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+        tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
+        weights = raw
+        if self.average is not None:
+            # The averaged weights are the model; the raw ones are what training goes on from.
+            tensors |= {f"raw.{name}": value for name, value in raw.items()}
+            weights = dict(zip(raw, self.average.averages, strict=True))
+        if not all(bool(value.isfinite().all()) for value in (*raw.values(), *weights.values())):
+            return None
+        tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
+        return _copies(weights), _copies(tensors)
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything that :meth:`captured` returns once the optimizer has its moments, or a little more."""
+        bytes_each = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        return bytes_each * (1 + self.optimizer.moments + (self.average is not None))
+
+    @torch.no_grad()
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from what :meth:`captured` returned.
+
+        Raises:
+            CheckpointError: something is missing or of another shape.
+        """
+        tensors = snapshot.training_tensors
+        parameters = dict(self.model.named_parameters())
+        if self.average is None:
+            _copy("", snapshot.weights, parameters)
+        else:
+            _copy("", snapshot.weights, dict(zip(parameters, self.average.averages, strict=True)))
+            _copy("raw.", tensors, parameters)
+        self.optimizer.load_state(part(tensors, "optimizer."))
+        restore_random_state(part(tensors, "random."), self.device)
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return copies in the memory of the processor; from a GPU all at once."""
+    copies = {
+        name: value.detach().to("cpu", copy=True, non_blocking=value.is_cuda) for name, value in tensors.items()
+    }
+    if any(value.is_cuda for value in tensors.values()):
+        torch.cuda.synchronize()
+    return copies
+
+
+def _copy(prefix: str, source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, value in target.items():
+        found = source.get(prefix + name)
+        if found is None or found.shape != value.shape:
+            what = "is missing" if found is None else f"is of shape {tuple(found.shape)}"
+            raise CheckpointError(
+                f"the checkpoint's {prefix}{name} must be of shape {tuple(value.shape)}, but {what} instead"
+            )
+        value.copy_(found)
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+    """Return the tensors whose name begins with ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
