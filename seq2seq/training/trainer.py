@@ -132,7 +132,9 @@ class Trainer:
         if (over or state.step % config.validate_every == 0) and self._validated < state.step and not self.stopped_by:
             self._validate(log)
         state.seconds = time.perf_counter() - self._start
-        if over or state.step % config.checkpoint_every == 0 or self._validated == state.step:
+        due = state.step % config.checkpoint_every == 0 or self._validated == state.step
+        # In the middle of bad updates the newest checkpoint must stay one from before them.
+        if over or (due and not self._bad_steps):
             self._save(saver)
         if state.step == 0:
             saver.wait()  # what is wrong with the disk shows before the first update
