@@ -1,0 +1,1 @@
+"""What may go wrong with a run, done on purpose: kills, signals, damage, full disks, hostile files."""
