@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from seq2seq.data.batching import Batch
-from seq2seq.errors import printable
+from seq2seq.errors import UserError, printable
 from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration
 from seq2seq.training.state import State, Validation
@@ -76,6 +77,11 @@ class Measurements:
         }
 
 
+def _quiet_about_disks(failed: threading.ExceptHookArgs) -> None:
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)
+
+
 class RunLog:
     """Writes every measurement to ``log.jsonl`` and TensorBoard, and shows a bar or plain lines.
 
@@ -99,6 +105,8 @@ class RunLog:
             self.task = self.bar.add_task("training", total=1.0, words="")
 
     def __enter__(self) -> RunLog:
+        # The thread that writes curves prints a traceback when the disk refuses; the next row raises the same error.
+        self._excepthook, threading.excepthook = threading.excepthook, _quiet_about_disks
         if self.task is not None:
             self.bar.start()
         return self
@@ -107,7 +115,9 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
-        self._close()
+        threading.excepthook = self._excepthook
+        with suppress(UserError) if error else nullcontext():  # what went wrong first is what matters
+            self._close()
 
     def _open(self, step: int, validated: int) -> None:
         # torch's writer alone takes half a second to import, which only training should pay.
@@ -118,14 +128,25 @@ class RunLog:
             for row in read_log(self.run)
             if row.get("step", 0) <= (validated if "validation_loss" in row else step)
         ]
-        write_whole(self.run / LOG_FILE, (json.dumps(row) + "\n" for row in kept))
-        self.file = (self.run / LOG_FILE).open("a", encoding="utf-8")
         purge = {"purge_step": step + 1} if step else {}
-        self.board = SummaryWriter(str(self.run / "tensorboard"), **purge)
+        with self._writing():
+            write_whole(self.run / LOG_FILE, (json.dumps(row) + "\n" for row in kept))
+            self.file = (self.run / LOG_FILE).open("a", encoding="utf-8")
+            self.board = SummaryWriter(str(self.run / "tensorboard"), **purge)
 
     def _close(self) -> None:
-        self.file.close()
-        self.board.close()
+        with self._writing():
+            self.file.close()
+        with self._writing():
+            self.board.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what a disk refuses inside a ``with`` block into an error for the user."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"the log of the run cannot be written to {self.run}: {error}") from error
 
     def rewind(self, step: int, validated: int) -> None:
         """Drop all rows after an update, as a new process would."""
@@ -134,11 +155,12 @@ class RunLog:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row of measurements; ``step`` says which update it belongs to."""
-        self.file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
-        self.file.flush()
-        for name, value in row.items():
-            if name != "step" and isinstance(value, (int, float)):
-                self.board.add_scalar(name, value, row["step"])
+        with self._writing():
+            self.file.write(json.dumps({"time": round(time.time(), 3), **row}) + "\n")
+            self.file.flush()
+            for name, value in row.items():
+                if name != "step" and isinstance(value, (int, float)):
+                    self.board.add_scalar(name, value, row["step"])
 
     def say(self, words: str) -> None:
         """Print a line; text from a corpus is shown as it is, never read as markup."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -22,8 +23,8 @@ class Saver:
         prune: removes those that are no longer needed; called after each.
 
     Attributes:
-        waited: seconds that the loop has waited for the disk.
-        writing: seconds that the thread has spent on it.
+        waited: seconds that the loop has waited, for copies of its tensors and for the disk.
+        writing: seconds of a processor that the thread has taken.
     """
 
     def __init__(self, checkpoints: Path, prune: Callable[[Path], None]) -> None:
@@ -62,11 +63,19 @@ class Saver:
         Raises:
             CheckpointError: the disk has refused.
         """
+        with self.timed():
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                pending.result()
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time of a ``with`` block as waiting."""
         start = time.perf_counter()
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-        self.waited += time.perf_counter() - start
+        try:
+            yield
+        finally:
+            self.waited += time.perf_counter() - start
 
     @property
     def failed(self) -> bool:
@@ -74,10 +83,14 @@ class Saver:
         return self._pending is not None and self._pending.done() and self._pending.exception() is not None
 
     def _write(self, snapshot: Snapshot, step: int, best: bool) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
+        if not self.checkpoints.parent.is_dir():  # it is not made again: another process may have moved it
+            raise CheckpointError(
+                f"the checkpoint of step {step} cannot be written: {self.checkpoints.parent} is gone"
+            )
         point_at(checkpoint.save(snapshot, self.checkpoints, step), best=best)
         self.prune(self.checkpoints)
-        self.writing += time.perf_counter() - start
+        self.writing += time.thread_time() - start
 
 
 def point_at(folder: Path, *, best: bool) -> None:

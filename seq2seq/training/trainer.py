@@ -111,7 +111,7 @@ class Trainer:
                     if not self._is_over():
                         self._update(stream, measured)
                         if self.state.step % config.log_every == 0:
-                            self._report(log, measured)
+                            self._report(log, measured, saver)
                             measured = Measurements()
                 except _NotFiniteError as reason:
                     stream = self._go_back(str(reason), saver, log)
@@ -223,9 +223,11 @@ class Trainer:
         why = "patience is over" if self._out_of_patience else "its limit is reached"
         return f"training ends at step {state.step} after {duration(state.seconds)}: {why}"
 
-    def _report(self, log: RunLog, measured: Measurements) -> None:
+    def _report(self, log: RunLog, measured: Measurements, saver: Saver) -> None:
         """Write and show what was measured since the last report."""
-        log.training(self.state, measured.values(), self.learner.optimizer.learning_rate, self._progress().fraction)
+        saving = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
+        rate, fraction = self.learner.optimizer.learning_rate, self._progress().fraction
+        log.training(self.state, {**measured.values(), **saving}, rate, fraction)
 
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""
@@ -257,7 +259,8 @@ class Trainer:
         now = state.step, self._validated
         if now == self._saved:
             return
-        captured = self.learner.captured()
+        with saver.timed():
+            captured = self.learner.captured()
         if captured is None:
             raise _NotFiniteError(f"some weights were not finite at step {state.step}")
         weights, tensors = captured
