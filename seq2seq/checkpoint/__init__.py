@@ -8,14 +8,16 @@ A checkpoint is written to a temporary folder, flushed to the disk and renamed. 
 are replaced in one step.
 """
 
-from seq2seq.checkpoint.kept import locate, newest_valid, point, prune, remove_unfinished
+from seq2seq.checkpoint.kept import Metric, best_first, locate, newest_valid, point, prune, remove_unfinished
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
 from seq2seq.checkpoint.writing import folder_of, save
 
 __all__ = [
     "MANIFEST",
+    "Metric",
     "Snapshot",
+    "best_first",
     "damage",
     "folder_of",
     "load",

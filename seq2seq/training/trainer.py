@@ -226,7 +226,7 @@ class Trainer:
             with self.average.applied():
                 snapshot = self.snapshot(metrics, tensors, asdict(self.state))
         self._point(checkpoint.save(snapshot, checkpoints, self.state.step))
-        checkpoint.prune(checkpoints, self.config.keep_last)
+        checkpoint.prune(checkpoints, self.config.keep_last, self.config.keep_best, self.config.best_metric)
 
     def _point(self, folder: Path) -> None:
         """Let ``last`` lead to the checkpoint of now, and ``best`` too where none was better."""
