@@ -115,7 +115,7 @@ class RDrop(CrossEntropy):
             return super().forward(model, batch)
         output: ModelOutput = model(twice(batch))
         rows, targets = to_predict(batch)
-        passes = output.hidden.view(2, -1, output.hidden.shape[-1]).index_select(1, rows)
+        passes = output.hidden.reshape(2, -1, output.hidden.shape[-1]).index_select(1, rows)
         total, nll = linear_r_drop(
             passes, model.output.weight, model.output.bias, targets, self.label_smoothing, self.weight
         )

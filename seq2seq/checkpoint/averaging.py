@@ -56,8 +56,9 @@ def average(folders: Sequence[Path]) -> Snapshot:
 
 def names_of(folders: Sequence[Path]) -> list[str]:
     """Return the shortest paths that tell checkpoints apart: those of one run are their steps."""
-    above = os.path.commonpath([folder.parent for folder in folders])
-    return [folder.relative_to(above).as_posix() for folder in folders]
+    places = [folder.resolve() for folder in folders]
+    above = os.path.commonpath([place.parent for place in places])
+    return [place.relative_to(above).as_posix() for place in places]
 
 
 def _kind(snapshot: Snapshot) -> Json:
