@@ -123,3 +123,92 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         return grad_hidden * grad_total, grad_weight * grad_total, grad_bias * grad_total, None, None
+
+
+def linear_r_drop(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Project two passes to the vocabulary; sum the mean of their cross-entropies and how far they are apart.
+
+    For distributions p and q of the two passes at one position, of cross-entropies c(p) and c(q), that is
+    ``(c(p) + c(q)) / 2 + alpha / 4 (KL(p || q) + KL(q || p))``: half of equation 4 of Liang et al. 2021. The N x V
+    logits are never held, as in :func:`linear_cross_entropy`.
+
+    Args:
+        hidden: (2,N,E), the same positions in each pass.
+        weight: (V,E).
+        bias: (V).
+        targets: (N), ids.
+        smoothing: probability spread evenly over the vocabulary, in the cross-entropies.
+        alpha: weight of the divergence.
+
+    Returns:
+        the sum, with gradients, and the sum of negative log-likelihoods, mean of both passes, without.
+    """
+    sums: tuple[Tensor, Tensor] = _LinearRDrop.apply(hidden, weight, bias, targets, smoothing, alpha)  # type: ignore[no-untyped-call]  # torch has none
+    return sums
+
+
+class _LinearRDrop(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, alpha: float
+    ) -> tuple[Tensor, Tensor]:
+        device = hidden.device.type
+        precision = product_dtype(hidden)
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        count, vocabulary = hidden.shape[1], weight.shape[0]
+        pairs = max(1, CHUNK_ROWS // 2)
+        needed = any(ctx.needs_input_grad)
+        matrix = weight.to(precision)
+        # sum of a row's logits = hidden . (sum of weights) + sum of biases
+        all_weights, all_biases = weight.to(exact).sum(0), bias.to(exact).sum()
+        total = hidden.new_zeros((), dtype=exact)
+        nll = torch.zeros_like(total)
+        grad_hidden = torch.empty_like(hidden) if needed else None
+        grad_weight = torch.zeros_like(weight, dtype=exact) if needed else None
+        grad_bias = torch.zeros_like(bias, dtype=exact) if needed else None
+        # Two pieces of memory for all chunks, every one of which has one shape: see linear_cross_entropy.
+        space, gap = hidden.new_empty((2, 2, pairs, vocabulary), dtype=exact)
+        with torch.autocast(device, enabled=False):
+            for start in range(0, count, pairs):
+                rows = min(pairs, count - start)
+                part = F.pad(hidden[:, start : start + rows].to(precision), (0, 0, 0, pairs - rows)).flatten(0, 1)
+                gold = targets[start : start + rows].expand(2, rows).unsqueeze(2)
+                logits = torch.addmm(bias.to(precision), part, matrix.T).view(2, pairs, vocabulary)
+                largest = logits.amax(2, keepdim=True).to(exact)
+                probabilities = torch.softmax(space.copy_(logits), dim=-1, out=space)
+                normaliser = largest - probabilities.amax(2, keepdim=True).log()
+                chunk_nll = (normaliser[:, :rows] - logits[:, :rows].gather(2, gold)).sum() / 2
+                # log p - log q, and log q - log p
+                gap[0].copy_(logits[0]).sub_(logits[1]).sub_(normaliser[0] - normaliser[1])
+                torch.neg(gap[0], out=gap[1])
+                apart = (probabilities * gap).sum(2, keepdim=True)  # KL(p || q) and KL(q || p)
+                nll += chunk_nll
+                total += (1 - smoothing) * chunk_nll + alpha / 4 * apart[:, :rows].sum()
+                if smoothing:
+                    mean = ((part.to(exact) @ all_weights).sum() + 2 * rows * all_biases) / vocabulary
+                    total += smoothing * (normaliser[:, :rows].sum() - mean) / 2
+                if grad_hidden is None or grad_weight is None or grad_bias is None:
+                    continue
+                # d KL(p || q) + KL(q || p) / d logits of p = p (log p - log q - KL(p || q)) + p - q, and so for q
+                slope = gap.mul_(alpha / 4).add_(0.5 + alpha / 4 * (1 - apart)).mul_(probabilities)
+                slope[0].sub_(probabilities[1], alpha=alpha / 4)
+                slope[1].sub_(probabilities[0], alpha=alpha / 4)
+                slope[:, :rows].scatter_add_(2, gold, slope.new_full(gold.shape, (smoothing - 1) / 2))
+                grad_bias += slope[:, :rows].sum((0, 1))
+                narrow = slope.flatten(0, 1).to(precision)
+                grad_hidden[:, start : start + rows] = (narrow @ matrix).view(2, pairs, -1)[:, :rows]
+                grad_weight += narrow.T @ part
+        if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
+            grad_hidden -= (smoothing / 2 / vocabulary) * all_weights
+            grad_weight -= (smoothing / 2 / vocabulary) * hidden.to(exact).sum((0, 1))
+            grad_bias -= smoothing * count / vocabulary
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.mark_non_differentiable(nll)
+        return total, nll
+
+    @staticmethod
+    def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
+        return grad_hidden * grad_total, grad_weight * grad_total, grad_bias * grad_total, None, None, None

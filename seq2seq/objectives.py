@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from seq2seq.config import PositiveFloat, PositiveInt, Probability
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.errors import ConfigError
-from seq2seq.losses import entropy_of, guided_alignment, linear_cross_entropy
+from seq2seq.losses import entropy_of, guided_alignment, linear_cross_entropy, linear_r_drop
 from seq2seq.model import ModelOutput, Seq2SeqModel
 
 
@@ -69,18 +70,77 @@ class CrossEntropy(Objective):
 
     def of_hidden(self, model: Seq2SeqModel, batch: Batch, hidden: Tensor) -> LossSums:
         """Return the sums for vectors (B,T,E) that are already computed."""
-        assert batch.target is not None
-        targets = batch.target[:, 1:].reshape(-1)
-        rows = torch.nonzero(targets != PAD).squeeze(-1)
+        rows, targets = to_predict(batch)
         smoothing = self.label_smoothing if self.training else 0.0
         total, nll = linear_cross_entropy(
             hidden.flatten(0, 1).index_select(0, rows),
             model.output.weight,
             model.output.bias,
-            targets[rows],
+            targets,
             smoothing,
         )
         return LossSums(total, nll)
+
+
+class RDrop(CrossEntropy):
+    """Cross-entropy of two passes that differ in dropout, which are taught to agree (Liang et al. 2021, R-Drop).
+
+    Every sentence is read twice, in one batch of twice the rows (algorithm 1), so that encoder and decoder drop other
+    elements in each. What is minimised is half of equation 4, ``(NLL(p) + NLL(q)) / 2 + alpha / 2 D(p, q)``, where D
+    is ``(KL(p || q) + KL(q || p)) / 2`` over the whole vocabulary, summed over the target pieces as they were before
+    doubling. Half, because alpha then means what it means in the paper, while the size of a gradient, which
+    ``trainer.clip_norm`` looks at, stays that of cross-entropy, whose value this has without dropout. An update takes
+    the memory of a batch twice as large. Outside training it is plain cross-entropy.
+
+    Args:
+        label_smoothing: see :class:`CrossEntropy`; it has no part in the divergence.
+        weight: alpha; the paper uses 5 for translation.
+    """
+
+    def __init__(self, *, label_smoothing: Probability, weight: PositiveFloat) -> None:
+        super().__init__(label_smoothing=label_smoothing)
+        self.weight = weight
+
+    def check(self, model: Seq2SeqModel) -> None:
+        """See :meth:`Objective.check`."""
+        if not any(getattr(part, "dropout", 0) or isinstance(part, nn.Dropout) for part in model.modules()):
+            raise ConfigError(
+                "`model.dropout` or the dropout of another part must be greater than 0 for objective=r_drop, whose "
+                "two passes differ in nothing else, but all are 0 instead; or use objective=cross_entropy"
+            )
+
+    def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        """See :meth:`Objective.forward`."""
+        if not self.training:
+            return super().forward(model, batch)
+        output: ModelOutput = model(twice(batch))
+        rows, targets = to_predict(batch)
+        passes = output.hidden.reshape(2, -1, output.hidden.shape[-1]).index_select(1, rows)
+        total, nll = linear_r_drop(
+            passes, model.output.weight, model.output.bias, targets, self.label_smoothing, self.weight
+        )
+        return LossSums(total, nll)
+
+
+def to_predict(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return which of the B x T target positions are no padding, and their ids, (N) each."""
+    assert batch.target is not None
+    targets = batch.target[:, 1:].reshape(-1)
+    rows = torch.nonzero(targets != PAD).squeeze(-1)
+    return rows, targets[rows]
+
+
+def twice(batch: Batch) -> Batch:
+    """Return a batch with every pair again behind the last, without its links."""
+    assert batch.target is not None
+    return replace(
+        batch,
+        source=batch.source.repeat(2, 1),
+        source_lengths=batch.source_lengths.repeat(2),
+        target=batch.target.repeat(2, 1),
+        target_tokens=2 * batch.target_tokens,
+        links=None,
+    )
 
 
 class AttentionObjective(CrossEntropy):

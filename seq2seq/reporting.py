@@ -188,8 +188,10 @@ def named_test_set(config: EvaluateConfig, directions: Sequence[Direction]) -> T
 
 
 def run_of(folder: Path) -> Path | None:
-    """Return the run folder that a checkpoint lies in; None for one that was copied elsewhere."""
-    return folder.parent.parent if folder.parent.name == "checkpoints" else None
+    """Return the run folder that a checkpoint, or an average of some, lies in; None for one that lies elsewhere."""
+    above, run = folder.parent, folder.parent.parent
+    averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
+    return run if above.name == "checkpoints" or averaged else None
 
 
 @dataclass(frozen=True)
@@ -260,10 +262,12 @@ def described(settings: Any) -> str:
 def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
     """Return what a reader of the report wants to know about the model."""
     settings = snapshot.config["settings"]
+    averaged = snapshot.metrics.get(checkpoint.AVERAGED)
     device = next(translator.model.parameters()).device
     return {
         "checkpoint": str(folder),
         "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
+        **({"average of": described(averaged)} if averaged else {}),
         "parameters": f"{translator.model.num_parameters:,}",
         **{name: described(part) for name, part in settings.items() if isinstance(part, dict) and name != "search"},
         "data key": str(snapshot.config["data"]),

@@ -26,6 +26,7 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     # 0.2.0
     "search": {"coverage_penalty": 0.0},
     "cleaning": dict(OFF),
+    "trainer": {"keep_best": 1},
 }
 
 # The same for whole sections: what a run did that had none.

@@ -71,6 +71,7 @@ ORDER = [
     "checkpoint.writing",
     "checkpoint.reading",
     "checkpoint.kept",
+    "checkpoint.averaging",
     "checkpoint",
     "search.base",
     "search.*",
@@ -89,6 +90,7 @@ ORDER = [
     "runfolder",
     "reporting",
     "translating",
+    "averaging",
     "preparation",
     "run",
     "comparison_runs",
@@ -99,6 +101,9 @@ ORDER = [
     "benchmark.table",
     "benchmark.*",
     "benchmark.command",
+    "faults.outcome",
+    "faults.trials",
+    "faults.*",
     "composed",
     "mistakes",
     "unheeded",
@@ -109,7 +114,7 @@ ORDER = [
 FAMILIES = {"data.formats*", "data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
-SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "training"}
+SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "faults", "training"}
 
 WITHOUT_TORCH = [
     "formats",

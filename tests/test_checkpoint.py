@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -222,9 +223,71 @@ def test_pruning_keeps_the_newest_the_best_and_the_last(checkpoints: Path) -> No
     folders = [checkpoint.save(snapshot(step), checkpoints, step) for step in range(1, 7)]
     checkpoint.point(checkpoints, "best", folders[1])
     checkpoint.point(checkpoints, "last", folders[3])
-    checkpoint.prune(checkpoints, 1)
+    checkpoint.prune(checkpoints, 1, 1, "bleu")
     assert sorted(path.name for path in checkpoints.glob("step-*")) == [folders[i].name for i in (1, 3, 5)]
     assert checkpoint.locate(checkpoints / "best") == folders[1].resolve()
+
+
+def validated(checkpoints: Path, step: int, **metrics: float) -> Path:
+    """A checkpoint that was validated at its own step."""
+    return checkpoint.save(
+        replace(snapshot(), metrics={"step": step, "validated_at": step, **metrics}), checkpoints, step
+    )
+
+
+def kept_after(checkpoints: Path, keep_last: int, keep_best: int, metric: checkpoint.Metric) -> list[int]:
+    checkpoint.prune(checkpoints, keep_last, keep_best, metric)
+    return sorted(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
+
+
+@pytest.mark.parametrize(("metric", "kept"), [("bleu", [2, 4, 6]), ("loss", [1, 3, 6])])
+def test_pruning_keeps_those_validated_best(checkpoints: Path, metric: checkpoint.Metric, kept: list[int]) -> None:
+    scores = {1: (3.0, 1.5), 2: (9.0, 3.0), 3: (5.0, 1.0), 4: (7.0, 4.0), 5: (1.0, 2.0), 6: (2.0, 5.0)}
+    for step, (bleu, loss) in scores.items():
+        validated(checkpoints, step, validation_bleu=bleu, validation_loss=loss)
+    assert kept_after(checkpoints, 1, 2, metric) == kept
+
+
+def test_the_best_may_be_among_the_newest_and_the_earlier_of_equals_is_better(checkpoints: Path) -> None:
+    for step, bleu in enumerate((5.0, 5.0, 5.0, 9.0), 1):
+        validated(checkpoints, step, validation_bleu=bleu)
+    assert kept_after(checkpoints, 1, 2, "bleu") == [1, 4]
+
+
+ODD: list[bytes | dict[str, object]] = [
+    {"step": 7, "validated_at": 6, "validation_bleu": 99.0, "validation_loss": 0.0},  # of the step before
+    {"step": 7, "validation_bleu": 99.0, "validation_loss": 0.0},
+    {"step": 7, "validated_at": 7},
+    {"step": None, "validated_at": None, "validation_bleu": 99.0, "validation_loss": 0.0},
+    {"step": 7, "validated_at": 7, "validation_bleu": math.nan, "validation_loss": math.nan},
+    {"step": 7, "validated_at": 7, "validation_bleu": math.inf, "validation_loss": -math.inf},
+    {"step": 7, "validated_at": 7, "validation_bleu": 10**400, "validation_loss": -(10**400)},
+    {"step": 7, "validated_at": 7, "validation_bleu": "much", "validation_loss": [1]},
+    b"",
+    b"[]",
+    b"7",
+    b"\xff",
+    b"[" * 10**6,
+]
+
+
+@pytest.mark.parametrize("metrics", ODD, ids=lambda metrics: str(metrics)[:60])
+@pytest.mark.parametrize("metric", ["bleu", "loss"])
+def test_what_does_not_say_how_good_it_is_is_not_among_the_best(
+    checkpoints: Path, metric: checkpoint.Metric, metrics: bytes | dict[str, object]
+) -> None:
+    validated(checkpoints, 1, validation_bleu=1.0, validation_loss=9.0)
+    strange = checkpoint.save(snapshot(), checkpoints, 7)
+    (strange / "metrics.json").write_bytes(metrics if isinstance(metrics, bytes) else json.dumps(metrics).encode())
+    checkpoint.save(snapshot(), checkpoints, 8)
+    assert kept_after(checkpoints, 1, 1, metric) == [1, 8]
+
+
+def test_metrics_that_are_missing_are_no_error(checkpoints: Path) -> None:
+    validated(checkpoints, 1, validation_bleu=1.0)
+    (checkpoint.save(snapshot(), checkpoints, 7) / "metrics.json").unlink()
+    checkpoint.save(snapshot(), checkpoints, 8)
+    assert kept_after(checkpoints, 1, 2, "bleu") == [1, 8]
 
 
 def test_a_link_is_replaced_in_place(three: list[Path], checkpoints: Path) -> None:

@@ -18,7 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from tiny import compose
 
-from seq2seq import cli, preparation, reporting, run, translating
+from seq2seq import averaging, cli, preparation, reporting, run, translating
+from seq2seq.averaging import AverageConfig
 from seq2seq.cli import command
 from seq2seq.comparison import compare
 from seq2seq.comparison_plan import CompareAttentionConfig
@@ -52,6 +53,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         "train": (RunConfig, run.train),
         "evaluate": (EvaluateConfig, reporting.evaluate),
         "translate": (TranslateConfig, translating.translate),
+        "average": (AverageConfig, averaging.average),
         "compare_attention": (CompareAttentionConfig, compare_runs),
     }
 
@@ -408,16 +410,40 @@ def test_a_device_that_is_not_there_is_refused(refuse: Mistakes) -> None:
     assert line.startswith("`trainer.device` must be a device this machine has, but is 'cuda'")
 
 
-@pytest.mark.parametrize("script", ["evaluate", "translate"])
-def test_a_checkpoint_must_be_given(refuse: Mistakes, script: str) -> None:
-    [line] = refuse(script=script)
+ON_CHECKPOINTS = [("evaluate", []), ("translate", []), ("average", ["last=2"])]
+
+
+@pytest.mark.parametrize(("script", "given"), ON_CHECKPOINTS)
+def test_a_checkpoint_must_be_given(refuse: Mistakes, script: str, given: list[str]) -> None:
+    [line] = refuse(*given, script=script)
     assert line.startswith("`checkpoint` must be given")
 
 
-@pytest.mark.parametrize("script", ["evaluate", "translate"])
-def test_a_checkpoint_must_exist(refuse: Mistakes, script: str) -> None:
-    [line] = refuse("checkpoint=runs/nowhere", script=script)
+@pytest.mark.parametrize(("script", "given"), ON_CHECKPOINTS)
+def test_a_checkpoint_must_exist(refuse: Mistakes, script: str, given: list[str]) -> None:
+    [line] = refuse("checkpoint=runs/nowhere", *given, script=script)
     assert line.startswith("`checkpoint` must be a run folder or a checkpoint, but runs/nowhere does not exist")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["checkpoint=x"], "one of `last`, `best` and `checkpoints` must be given, but none is; give last=5"),
+        (["checkpoint=x", "last=2", "best=3"], "must be given, but best, last are"),
+        (["checkpoint=x", "last=0"], "`last` must be at least 1, but is 0 instead"),
+        (["checkpoint=x", "checkpoints=[a,b]", "output=o"], "`checkpoint` must be null beside `checkpoints`"),
+        (["checkpoints=[a,b]"], "`output` must name a new folder beside `checkpoints`"),
+        (["checkpoints=a", "output=o"], "`checkpoints` must be a list, but is a instead; write 'checkpoints=[a]'"),
+        (["checkpoint=x", "lst=2"], "did you mean 'last'?"),
+        (["checkpoint=x", "last=2", "model.dim=3"], "the checkpoint decides `model.dim`; it cannot be changed here"),
+    ],
+)
+def test_which_checkpoints_are_averaged_must_be_clear(
+    refuse: Mistakes, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    lines = refuse(*arguments, script="average")
+    assert any(words in line for line in lines), lines
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("script", ["evaluate", "translate"])
@@ -446,6 +472,7 @@ def test_a_mended_command_is_accepted() -> None:
         ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'vocab_size'?"),
         ("evaluate", ["checkpoint=nowhere"], "`checkpoint`"),
         ("translate", ["checkpoint=nowhere"], "`checkpoint`"),
+        ("average", ["checkpoint=nowhere", "last=2"], "`checkpoint`"),
         ("compare_attention", ["attentions=[dott]"], "did you mean 'dot'?"),
     ],
 )

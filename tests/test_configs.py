@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny import VOCABULARY, choices, compose, groups, random_batch, shrink
 
+from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison_plan import CompareAttentionConfig
@@ -26,8 +27,16 @@ PRIMARY = {
     "train": RunConfig,
     "evaluate": EvaluateConfig,
     "translate": TranslateConfig,
+    "average": AverageConfig,
     "compare_attention": CompareAttentionConfig,
     "benchmark": BenchmarkConfig,
+}
+
+# What only the user can say.
+ASKED = {
+    "evaluate": ["checkpoint=somewhere"],
+    "translate": ["checkpoint=somewhere"],
+    "average": ["checkpoint=somewhere", "last=2"],
 }
 
 # Data that needs to be told where it lies says so by name, and so does what is made for one tokenizer; no other file
@@ -66,8 +75,7 @@ def test_every_file_composes_to_a_configuration_whose_parts_fit(group: str, name
 
 @pytest.mark.parametrize("name", sorted(PRIMARY))
 def test_every_command_has_a_configuration(name: str) -> None:
-    given = ["checkpoint=somewhere"] if name in {"evaluate", "translate"} else []
-    parse(PRIMARY[name], compose(*given, name=name))
+    parse(PRIMARY[name], compose(*ASKED.get(name, []), name=name))
 
 
 def test_there_is_no_other_file() -> None:

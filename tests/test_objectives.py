@@ -16,8 +16,9 @@ from seq2seq import losses
 from seq2seq.attention.normalizers import Softmax
 from seq2seq.data.tokenizer import PAD
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.losses import entropy_of, guided_alignment, linear_cross_entropy
-from seq2seq.objectives import AttentionEntropy, CrossEntropy, GuidedAlignment
+from seq2seq.losses import entropy_of, guided_alignment, linear_cross_entropy, linear_r_drop
+from seq2seq.model import ModelOutput
+from seq2seq.objectives import AttentionEntropy, CrossEntropy, GuidedAlignment, RDrop, twice
 from seq2seq.run import check_parts, prepare_data
 
 WIDTH, PIECES = 12, 37
@@ -171,6 +172,207 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_vocabulary() -> N
     sums = CrossEntropy(label_smoothing=0.1).train()(model, batch)
     expected = batch.target_tokens * torch.tensor(float(VOCABULARY)).log()
     torch.testing.assert_close(sums, (expected, expected))
+
+
+def two_passes(rows: int = 50, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    hidden, weight, bias, targets = inputs(rows)
+    both = torch.stack([hidden, hidden + 0.5 * torch.randn(rows, WIDTH)])
+    hidden, weight, bias = (part.detach().to(dtype).requires_grad_() for part in (both, weight, bias))
+    return hidden, weight, bias, targets
+
+
+def r_drop_reference(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, alpha: float
+) -> tuple[Tensor, Tensor]:
+    """Half of equation 4 of the paper, written down as it stands there."""
+    first, second = F.log_softmax(F.linear(hidden.double(), weight.double(), bias.double()), dim=-1)
+    losses = [reference(one, weight, bias, targets, smoothing) for one in hidden]
+    symmetric = F.kl_div(second, first, log_target=True, reduction="sum") / 2
+    symmetric = symmetric + F.kl_div(first, second, log_target=True, reduction="sum") / 2
+    return (losses[0][0] + losses[1][0] + alpha * symmetric) / 2, (losses[0][1] + losses[1][1]) / 2
+
+
+every_alpha = pytest.mark.parametrize("alpha", [0.3, 5.0])
+
+
+@every_alpha
+@every_smoothing
+def test_r_drop_and_its_gradients_equal_those_of_the_paper(chunk: int, smoothing: float, alpha: float) -> None:
+    *parts, targets = two_passes()
+    total, nll = linear_r_drop(*parts, targets, smoothing, alpha)
+    expected_total, expected_nll = r_drop_reference(*parts, targets, smoothing, alpha)
+    assert expected_total > r_drop_reference(*parts, targets, smoothing, 0.0)[0] + 1  # so the passes are apart
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-5, atol=1e-5)
+    assert not nll.requires_grad
+    found = torch.autograd.grad(total * 0.3, parts)
+    for gradient, expected in zip(found, torch.autograd.grad(expected_total * 0.3, parts), strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=2e-5)
+
+
+@every_alpha
+@every_smoothing
+def test_gradients_of_r_drop_are_exact(monkeypatch: pytest.MonkeyPatch, smoothing: float, alpha: float) -> None:
+    monkeypatch.setattr(losses, "CHUNK_ROWS", 4)  # of five pairs: two full chunks, one of a single pair
+    *parts, targets = two_passes(5, torch.float64)
+    assert torch.autograd.gradcheck(lambda *given: linear_r_drop(*given, targets, smoothing, alpha)[0], parts)
+
+
+@every_alpha
+@every_smoothing
+def test_r_drop_of_equal_passes_is_cross_entropy(chunk: int, smoothing: float, alpha: float) -> None:
+    hidden, weight, bias, targets = inputs()
+    plain = linear_cross_entropy(hidden, weight, bias, targets, smoothing)
+    both = linear_r_drop(torch.stack([hidden, hidden]), weight, bias, targets, smoothing, alpha)
+    torch.testing.assert_close(both, plain, rtol=1e-5, atol=1e-5)
+    expected = torch.autograd.grad(plain[0], (hidden, weight, bias))
+    found = torch.autograd.grad(both[0], (hidden, weight, bias))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
+
+
+@every_smoothing
+def test_bfloat16_products_change_r_drop_little(chunk: int, smoothing: float) -> None:
+    *parts, targets = two_passes()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, nll = linear_r_drop(*parts, targets, smoothing, 5.0)
+    expected_total, expected_nll = r_drop_reference(*parts, targets, smoothing, 5.0)
+    assert total.dtype == nll.dtype == torch.float32
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-2, atol=0)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-2, atol=0)
+    found = torch.autograd.grad(total, parts)
+    for gradient, expected in zip(found, torch.autograd.grad(expected_total, parts), strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient - expected).norm() < 0.03 * expected.norm()
+
+
+def test_r_drop_of_logits_too_large_for_a_plain_exponential_stays_finite() -> None:
+    hidden, weight, bias, targets = two_passes()
+    parts = [(hidden * 300).detach().requires_grad_(), weight, bias]
+    total, nll = linear_r_drop(*parts, targets, 0.1, 5.0)
+    expected_total, expected_nll = r_drop_reference(*parts, targets, 0.1, 5.0)
+    torch.testing.assert_close(total.double(), expected_total, rtol=1e-4, atol=0)
+    torch.testing.assert_close(nll.double(), expected_nll, rtol=1e-4, atol=0)
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in torch.autograd.grad(total, parts))
+
+
+def test_r_drop_keeps_no_tensor_of_rows_times_pieces_for_the_backward_pass() -> None:
+    *parts, targets = two_passes(rows=64)
+    sizes: list[int] = []
+
+    def kept(loss: Callable[..., tuple[Tensor, Tensor]]) -> int:
+        sizes.clear()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: (sizes.append(tensor.numel()), tensor)[1], lambda tensor: tensor
+        ):
+            loss(*parts, targets, 0.1, 5.0)
+        return max(sizes)
+
+    assert kept(r_drop_reference) >= 64 * PIECES
+    assert kept(linear_r_drop) < 64 * PIECES
+
+
+@every_smoothing
+def test_r_drop_without_gradients_is_the_same(smoothing: float) -> None:
+    *parts, targets = two_passes()
+    with_gradients = linear_r_drop(*parts, targets, smoothing, 5.0)
+    with torch.no_grad():
+        without = linear_r_drop(*parts, targets, smoothing, 5.0)
+    assert not without[0].requires_grad
+    torch.testing.assert_close(without, tuple(value.detach() for value in with_gradients))
+
+
+parts_of_a_model = pytest.mark.parametrize(
+    "parts", [(f"encoder={e}", f"decoder={d}") for e in choices("encoder") for d in choices("decoder")], ids=" ".join
+)
+
+NO_DROPOUT = [f"{part}.dropout=0" for part in ("model", "encoder", "decoder", "attention", "self_attention")]
+
+
+@parts_of_a_model
+@every_alpha
+def test_without_dropout_r_drop_is_cross_entropy(parts: tuple[str, ...], alpha: float) -> None:
+    model, batch = build(*parts, *NO_DROPOUT).train(), random_batch([3, 6, 4], [5, 2, 4])
+    found = []
+    for objective in (CrossEntropy(label_smoothing=0.1), RDrop(label_smoothing=0.1, weight=alpha)):
+        model.zero_grad()
+        sums = objective.train()(model, batch)
+        sums.total.backward()
+        found.append((sums.total.detach(), sums.nll, [parameter.grad.clone() for parameter in model.parameters()]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+
+
+@parts_of_a_model
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_the_passes_of_r_drop_differ_by_dropout_in_encoder_and_decoder(parts: tuple[str, ...], side: str) -> None:
+    others = [setting for setting in NO_DROPOUT if not setting.startswith(side)]
+    model, batch = build(*parts, *others, f"{side}.dropout=0.3").train(), random_batch([3, 6, 4], [5, 2, 4])
+    first, second = model(twice(batch)).hidden.chunk(2)
+    assert bool((first != second).any(-1).all()), "every position of every sentence"
+    plain = CrossEntropy(label_smoothing=0.0)
+    objective = RDrop(label_smoothing=0.0, weight=1.0)
+    torch.manual_seed(3)
+    sums = objective.train()(model, batch)
+    assert sums.total > sums.nll
+    torch.manual_seed(3)
+    both = plain(model, twice(batch))
+    torch.testing.assert_close(sums.nll, both.nll / 2, rtol=1e-5, atol=1e-4)  # the mean of both passes
+
+
+def test_padding_has_no_part_in_r_drop() -> None:
+    model, objective = build(*NO_DROPOUT).train(), RDrop(label_smoothing=0.1, weight=5.0).train()
+    batch = random_batch([3, 6, 4], [5, 2, 4])
+    wider = replace(batch, target=F.pad(batch.target, (0, 7), value=PAD))
+    torch.testing.assert_close(objective(model, wider), objective(model, batch), rtol=1e-5, atol=1e-4)
+    # Two passes that do differ: what stands where padding is must not matter to the divergence either.
+    hidden = torch.randn(6, 6, model.output.in_features).transpose(0, 1)  # as an LSTM may leave them
+    model.forward = lambda _: ModelOutput(hidden, ())  # type: ignore[method-assign]
+    total = objective(model, batch).total
+    hidden[(batch.target[:, 1:] == PAD).repeat(2, 1)] = 99.0
+    torch.testing.assert_close(objective(model, batch).total, total)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_r_drop_is_cross_entropy_outside_training(precision: torch.dtype) -> None:
+    model, batch = build().train(), random_batch([3, 6, 4], [5, 2, 4])
+    with torch.no_grad(), torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+        torch.manual_seed(3)
+        plain = CrossEntropy(label_smoothing=0.1).eval()(model, batch)
+        torch.manual_seed(3)
+        torch.testing.assert_close(RDrop(label_smoothing=0.1, weight=5.0).eval()(model, batch), plain)
+
+
+def test_r_drop_brings_predictions_together() -> None:
+    apart = []
+    for weight in (1e-6, 20.0):
+        torch.manual_seed(1)
+        model, batch = build(*NO_DROPOUT[1:], "model.dropout=0.3").train(), random_batch([5, 3, 6], [4, 6, 2])
+        objective, optimizer = RDrop(label_smoothing=0.0, weight=weight), torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(40):
+            optimizer.zero_grad()
+            objective(model, batch).total.backward()
+            optimizer.step()
+        with torch.no_grad():
+            log_p, log_q = F.log_softmax(model.output(model(twice(batch)).hidden), -1).chunk(2)
+        apart.append(float(((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1).mean()))
+    assert apart[1] < 0.5 * apart[0]
+
+
+def test_a_batch_for_r_drop_holds_every_pair_twice() -> None:
+    batch = replace(random_batch([5, 4], [4, 3]), links=LINKS)
+    double = twice(batch)
+    assert (double.target_tokens, double.source_tokens) == (2 * batch.target_tokens, 2 * batch.source_tokens)
+    assert double.links is None
+    for name in ("source", "source_lengths", "target"):
+        first, second = getattr(double, name).chunk(2)
+        assert torch.equal(first, getattr(batch, name))
+        assert torch.equal(second, getattr(batch, name))
+
+
+def test_r_drop_without_dropout_is_refused_before_any_data_is_read() -> None:
+    with pytest.raises(ConfigError, match=r"`model.dropout` .* must be greater than 0 .* objective=cross_entropy"):
+        check_parts(run_config("objective=r_drop", *NO_DROPOUT))
+    check_parts(run_config("objective=r_drop", *NO_DROPOUT[1:], "model.dropout=0.1"))
+    check_parts(run_config("objective=cross_entropy", *NO_DROPOUT))
 
 
 LINKS = torch.tensor([[0, 0, 1], [0, 0, 2], [0, 2, 0], [1, 1, 3]])

@@ -24,6 +24,7 @@ import pytest
 from omegaconf import OmegaConf
 from tiny import choices, compose, groups
 
+from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS, plain
 from seq2seq.comparison import CompareAttentionConfig
@@ -42,6 +43,7 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/prepare.py": ("train", RunConfig),
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
+    "scripts/average.py": ("average", AverageConfig),
     "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
     "scripts/benchmark.py": ("benchmark", BenchmarkConfig),
 }

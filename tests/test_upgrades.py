@@ -41,6 +41,7 @@ EVERYWHERE = {
     "cleaning.language_confidence": None,
     "cleaning.decontaminate": "none",
     "cleaning.duplicates": "keep",
+    "trainer.keep_best": 1,
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,

@@ -8,21 +8,38 @@ A checkpoint is written to a temporary folder, flushed to the disk and renamed. 
 are replaced in one step.
 """
 
-from seq2seq.checkpoint.kept import locate, newest_valid, point, prune, remove_unfinished
+from seq2seq.checkpoint.averaging import AVERAGED, average, names_of
+from seq2seq.checkpoint.kept import (
+    Metric,
+    best_first,
+    locate,
+    newest_valid,
+    point,
+    prune,
+    remove_unfinished,
+    steps_in,
+)
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
-from seq2seq.checkpoint.writing import folder_of, save
+from seq2seq.checkpoint.writing import folder_of, save, write
 
 __all__ = [
+    "AVERAGED",
     "MANIFEST",
+    "Metric",
     "Snapshot",
+    "average",
+    "best_first",
     "damage",
     "folder_of",
     "load",
     "locate",
+    "names_of",
     "newest_valid",
     "point",
     "prune",
     "remove_unfinished",
     "save",
+    "steps_in",
+    "write",
 ]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from seq2seq.checkpoint.reading import damage
 from seq2seq.checkpoint.snapshot import MANIFEST
-from seq2seq.checkpoint.writing import PREFIX
+from seq2seq.checkpoint.writing import PREFIX, folder_of
 from seq2seq.errors import CheckpointError, listing, suggest
 from seq2seq.replacing import flush, put_back
 from seq2seq.terminal import warn
 
 LINKS = ("last", "best")
+
+Metric = Literal["bleu", "loss"]
+"""What makes a checkpoint the best."""
 
 
 def point(checkpoints: Path, name: str, target: Path) -> None:
@@ -33,13 +40,51 @@ def point(checkpoints: Path, name: str, target: Path) -> None:
         raise CheckpointError(f"cannot let {checkpoints / name} lead to {target.name}: {error}") from error
 
 
-def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all but the ``keep`` newest checkpoints and those that ``last`` and ``best`` lead to."""
-    linked = {(checkpoints / name).resolve() for name in LINKS}
-    for folder in _steps(checkpoints)[:-keep]:
-        if folder.resolve() not in linked:
+def prune(checkpoints: Path, keep_last: int, keep_best: int, metric: Metric) -> None:
+    """Remove all checkpoints but the newest, those validated best, and those that ``last`` and ``best`` lead to.
+
+    Args:
+        checkpoints: their folder.
+        keep_last: how many of the newest are kept.
+        keep_best: how many of those validated best are kept; they may be among the newest.
+        metric: what makes one better than another; see :func:`worth`.
+    """
+    steps = steps_in(checkpoints)
+    kept = {(checkpoints / name).resolve() for name in LINKS}
+    kept |= {folder.resolve() for folder in (*steps[-keep_last:], *best_first(steps, metric)[:keep_best])}
+    for folder in steps:
+        if folder.resolve() not in kept:
             # What cannot be removed now is tried again at the next save; training is worth more than tidiness.
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                # Under a name that no checkpoint has, so that a process that dies leaves no half of one.
+                shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}-{os.getpid()}")), ignore_errors=True)
+
+
+def worth(folder: Path, metric: Metric) -> float | None:
+    """Return how good a checkpoint was found to be, the more the better.
+
+    Args:
+        folder: a checkpoint named after its step.
+        metric: ``bleu``, or ``loss``, of which less is better.
+
+    Returns:
+        BLEU, or minus the loss in nats; None where this very step was not validated, or where its ``metrics.json``
+        holds no finite number or cannot be read.
+    """
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if folder_of(folder.parent, metrics["validated_at"]) != folder:
+            return None
+        value = float(metrics["validation_bleu"]) if metric == "bleu" else -float(metrics["validation_loss"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def best_first(folders: Sequence[Path], metric: Metric) -> list[Path]:
+    """Return the validated ones of these checkpoints by their :func:`worth`, of equals the earlier one first."""
+    found = {folder: value for folder in folders if (value := worth(folder, metric)) is not None}
+    return sorted(found, key=lambda folder: -found[folder])
 
 
 def remove_unfinished(checkpoints: Path) -> None:
@@ -58,7 +103,8 @@ def remove_unfinished(checkpoints: Path) -> None:
         raise CheckpointError(f"cannot put back a checkpoint in {checkpoints}: {error}") from error
 
 
-def _steps(checkpoints: Path) -> list[Path]:
+def steps_in(checkpoints: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest last."""
     return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
 
 
@@ -103,7 +149,7 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
     warnings: list[str] = []
-    for folder in reversed(_steps(checkpoints)):
+    for folder in reversed(steps_in(checkpoints)):
         problem = damage(folder, training=True)
         if problem is None:
             return folder, warnings

@@ -30,10 +30,18 @@ def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
     Raises:
         CheckpointError: the disk refuses; whatever checkpoints were there before are untouched.
     """
-    final = folder_of(checkpoints, step)
-    temporary = checkpoints / f".{final.name}-{os.getpid()}"
+    return write(snapshot, folder_of(checkpoints, step))
+
+
+def write(snapshot: Snapshot, final: Path) -> Path:
+    """Write a snapshot as a folder of any name, in the place of one that has it already, and return that folder.
+
+    Raises:
+        CheckpointError: the disk refuses; whatever was there before is untouched.
+    """
+    temporary = final.with_name(f".{final.name}-{os.getpid()}")
     try:
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         _write_files(snapshot, temporary)

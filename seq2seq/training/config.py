@@ -36,6 +36,7 @@ class TrainerConfig:
         validation_beam: beam of those translations.
         checkpoint_every: updates between checkpoints.
         keep_last: newest checkpoints kept, beside the best.
+        keep_best: checkpoints kept that were validated best.
         best_metric: what makes a checkpoint the best.
         patience: validations without a better one after which training ends; null for never.
         samples: translations shown at each validation.
@@ -57,6 +58,7 @@ class TrainerConfig:
     validation_beam: PositiveInt
     checkpoint_every: PositiveInt
     keep_last: PositiveInt
+    keep_best: PositiveInt
     best_metric: Literal["bleu", "loss"]
     patience: PositiveInt | None
     samples: NonNegativeInt

@@ -116,5 +116,5 @@ def require_room(run: Path, count: int, size: int) -> None:
     if there + free < count * size:
         raise CheckpointError(
             f"`run_dir` must be on a disk with room for {count} checkpoints of {size:,} bytes, but {run} has only "
-            f"{free:,} bytes left; free some, lower `trainer.keep_last`, or give another folder"
+            f"{free:,} bytes left; free some, lower `trainer.keep_last` or `keep_best`, or give another folder"
         )

@@ -93,13 +93,16 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         config, learner = self.config, self.learner
-        require_room(self.run, config.keep_last + 2, learner.size)
+        require_room(self.run, config.keep_last + config.keep_best + 1, learner.size)
         self._start = time.perf_counter() - self.state.seconds
         learner.model.train()
         self.objective.train()
         stream = self.batches.start(self.state.position)
         measured = Measurements()
-        saver = Saver(self.checkpoints, partial(checkpoint.prune, keep=config.keep_last))
+        prune = partial(
+            checkpoint.prune, keep_last=config.keep_last, keep_best=config.keep_best, metric=config.best_metric
+        )
+        saver = Saver(self.checkpoints, prune)
         with RunLog(self.run, self.state.step, self._validated) as log, SignalHandling(self._stop), saver:
             while True:
                 over = self._is_over()

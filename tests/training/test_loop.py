@@ -139,6 +139,18 @@ def test_the_best_checkpoint_is_the_best_validation(start: Run) -> None:
     assert checkpoint.load(checkpoint.locate(run)).metrics["validation_loss"] == losses[best]
 
 
+@pytest.mark.parametrize("metric", ["bleu", "loss"])
+def test_as_many_of_the_best_checkpoints_are_kept_as_asked_for(start: Run, metric: str) -> None:
+    often = ("trainer.validate_every=1", "trainer.checkpoint_every=1", f"trainer.best_metric={metric}")
+    run = start("run", *often, "trainer.keep_last=1", "trainer.keep_best=3", "optimizer.learning_rate=0.5")
+    kept = {int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")}
+    rows = {row["step"]: row for row in read_log(run) if "validation_loss" in row}
+    sign = 1 if metric == "loss" else -1
+    best = sorted(rows, key=lambda step: sign * rows[step][f"validation_{metric}"])[:3]
+    assert len(rows) == STEPS
+    assert kept == {*best, STEPS}
+
+
 def test_training_ends_when_patience_does(start: Run) -> None:
     run = start(
         "run",
