@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=w
 PYTEST_SLOW := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint format type check clean
+.PHONY: help setup train test test-slow faults lint format type check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(READY) ## run the fast tests
 
 test-slow: $(READY) ## run the tests that train models and run whole commands
 	$(PYTEST_SLOW) -m slow $(ARGS)
+
+faults: $(READY) ## kill, stop and damage runs on purpose; about an hour; ARGS="kills=20 soak=1m" for less
+	$(BIN)/python scripts/faults.py $(ARGS)
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .
