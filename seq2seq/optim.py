@@ -51,12 +51,31 @@ class Optimizer:
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            KeyError: it is of a parameter that there is not.
+            ValueError: it is of another kind or shape than this optimizer's.
+        """
         parameters = dict(self.named)
         for key, value in state.items():
             kind, _, name = key.partition(".")
             parameter = parameters[name]
+            self.check_state(kind, name, parameter, value)
             self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
+
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+        """Refuse a piece of state that this optimizer cannot have left; here, nothing is known of it.
+
+        Args:
+            kind: what it is called.
+            name: the parameter's.
+            parameter: what it belongs to.
+            value: the piece.
+
+        Raises:
+            ValueError: it is of another kind or shape.
+        """
 
 
 class AdamW(Optimizer):
@@ -92,6 +111,24 @@ class AdamW(Optimizer):
             {"params": others, "weight_decay": 0.0, "initial_lr": learning_rate},
         ]
         self.groups = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See :meth:`Optimizer.load_state`; a parameter has all of its state, or none."""
+        super().load_state(state)
+        for name, parameter in self.named:
+            if self.groups.state.get(parameter, MOMENTS).keys() != MOMENTS.keys():
+                raise ValueError(f"the optimizer's state of {name} is not whole")
+
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+        """See :meth:`Optimizer.check_state`; the fused kernel itself does not look before it writes."""
+        scalar = MOMENTS.get(kind)
+        shape = torch.Size() if scalar else parameter.shape
+        if scalar is None or value.shape != shape or value.dtype != torch.float32:
+            raise ValueError(f"the optimizer's {kind!r} of {name} must be of shape {tuple(shape)}")
+
+
+MOMENTS = {"step": True, "exp_avg": False, "exp_avg_sq": False}
+"""What Adam keeps of a parameter, and whether that is a single number."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
 from seq2seq.errors import CheckpointError
+from seq2seq.upgrades import upgraded
 
 Harm = Callable[[Path], None]
 
@@ -34,11 +35,16 @@ FILES = [
 def snapshot(number: float = 1.0) -> Snapshot:
     return Snapshot(
         weights={"a.weight": torch.full((3, 2), number), "b": torch.arange(4.0)},
-        config={"settings": {"seed": 1, "name": "Größe"}, "languages": ["en", "de"]},
+        config={
+            "settings": {"seed": 1, "name": "Größe", "trainer": {}},
+            "languages": ["en", "de"],
+            "data": "key",
+            "precision": "float32",
+        },
         tokenizers={"tokenizer.model": b"\x00pieces\xff"},
         metrics={"validation_bleu": 12.5},
         training_tensors={"optimizer.step": torch.tensor(7.0), "random.cpu": torch.arange(5, dtype=torch.uint8)},
-        training={"step": 7, "position": {"epoch": 1, "batch": 2}},
+        training={"step": 7, "position": {"epoch": 1, "batch": 2}, "best": None},
     )
 
 
@@ -84,7 +90,7 @@ def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
         assert all(
             torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items()
         )
-    assert loaded.config == saved.config
+    assert loaded.config == {**saved.config, "settings": upgraded(saved.config["settings"])}
     assert loaded.tokenizers == saved.tokenizers
     assert loaded.metrics == saved.metrics
     assert loaded.training == saved.training

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from seq2seq.data.batching import Position
+from seq2seq.errors import CheckpointError, listing
+from seq2seq.plainjson import is_number, is_whole
+
+MOST_COUNTED = 10**9
+"""Updates, epochs or batches of a run: a thousand a second would take eleven days."""
 
 
 @dataclass
@@ -27,6 +34,34 @@ class State:
     best: float | None = None
     stale: int = 0
     skipped: int = 0
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> State:
+        """Return the state that a checkpoint tells of; what versions before this one did not keep is as at the start.
+
+        Raises:
+            CheckpointError: a value is unknown or cannot be.
+        """
+        known, place = asdict(cls()), values.get("position")
+        position = place if isinstance(place, dict) else {"position": None}
+        counts = {
+            key: value for key, value in values.items() if key not in ("position", "seconds", "best")
+        } | position
+        wrong = (values.keys() - known.keys()) | (position.keys() - known["position"].keys())
+        wrong |= {key for key, value in counts.items() if not is_whole(value, most=MOST_COUNTED)}
+        wrong |= {
+            key for key in ("seconds", "best") if not _is_finite(values.get(key, known[key]), none=key == "best")
+        }
+        if wrong or values.get("seconds", 0) < 0:
+            raise CheckpointError(
+                "the checkpoint must say where its run was in numbers that can be, "
+                f"but does not in {listing(map(repr, wrong or {'seconds'}))}"
+            )
+        return cls(**{**values, "position": Position(**position)})
+
+
+def _is_finite(value: Any, *, none: bool) -> bool:
+    return (none and value is None) or (is_number(value) and math.isfinite(value))
 
 
 @dataclass(frozen=True)

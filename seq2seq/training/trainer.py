@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seq2seq import checkpoint
 from seq2seq.data.batching import Batch, Position, TrainingBatches
-from seq2seq.errors import UserError
+from seq2seq.errors import CheckpointError, UserError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
 from seq2seq.optim import ExponentialAverage, Optimizer, Progress, Schedule
@@ -25,6 +25,7 @@ from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.log import Measurements, RunLog
 from seq2seq.training.state import State, Validation
+from seq2seq.translate import load_weights
 
 MOST_BAD_STEPS = 20
 """Updates in a row with a gradient that is not finite, before the run gives up."""
@@ -235,19 +236,23 @@ class Trainer:
             checkpoint.point(folder.parent, "best", folder)
 
     def resume(self, snapshot: checkpoint.Snapshot) -> None:
-        """Go on from a checkpoint whose weights are already in the model."""
+        """Go on from a checkpoint whose weights are already in the model.
+
+        Raises:
+            CheckpointError: what it says of the training cannot be.
+        """
         tensors = snapshot.training_tensors
+        self.state = State.restored(snapshot.training)
         if self.average is not None:
             with torch.no_grad():
-                for (name, parameter), average in zip(
-                    self.model.named_parameters(), self.average.averages, strict=True
-                ):
+                for parameter, average in zip(self.model.parameters(), self.average.averages, strict=True):
                     average.copy_(parameter)
-                    parameter.copy_(tensors[f"raw.{name}"])
-        self.optimizer.load_state(part(tensors, "optimizer."))
-        restore_random_state(part(tensors, "random."), self.device)
-        values = dict(snapshot.training)
-        self.state = State(**{**values, "position": Position(**values["position"])})
+            load_weights(self.model, replace(snapshot, weights=part(tensors, "raw.")))
+        try:
+            self.optimizer.load_state(part(tensors, "optimizer."))
+            restore_random_state(part(tensors, "random."), self.device)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's training state does not fit the run: {error}") from error
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
         # The process before may have been killed when the checkpoint was written and no link led to it yet.
         self._point(checkpoint.folder_of(self.run / "checkpoints", self.state.step))
