@@ -49,6 +49,10 @@ class Wrong(Exception):  # noqa: N818 - it is said to the parent, never raised t
     """What is wrong with a model."""
 
 
+REASONS = (Wrong, RuntimeError, UnicodeDecodeError)
+"""What the library and this module refuse a model with."""
+
+
 def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield number and bytes of every field with a length in a message of protocol buffers; others are skipped."""
     place, end = 0, len(message)
@@ -142,7 +146,7 @@ def main() -> None:
         model = sys.stdin.buffer.read()
         inspect(model)
         use(model)
-    except (Wrong, RuntimeError, UnicodeDecodeError, IndexError, ValueError, TypeError) as error:
+    except REASONS as error:
         sys.stdout.buffer.write(str(error).partition("\n")[0].encode(errors="backslashreplace"))
         sys.stdout.flush()
         sys.exit(REFUSED)
