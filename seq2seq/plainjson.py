@@ -40,7 +40,7 @@ def values_of(data: bytes) -> Any:
     """
     if len(data) > LARGEST_FILE:
         raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
-    values = parsed(data)
+    values = parsed(data, most=MOST_VALUES)
     pending = [(values, 0)]
     for count in range(MOST_VALUES + 1):
         if not pending:
@@ -59,12 +59,19 @@ def values_of(data: bytes) -> Any:
     raise ValueError(f"it has more than {MOST_VALUES:,} values")
 
 
-def parsed(data: bytes) -> Any:
-    """Return the values of JSON bytes, only their numbers checked.
+def parsed(data: bytes, *, most: int) -> Any:
+    """Return the values of JSON bytes, only their numbers and their number checked.
+
+    Args:
+        data: the bytes.
+        most: lists, objects and commas that there may be.
 
     Raises:
-        ValueError: it is no JSON, or has a whole number of more than 64 bits.
+        ValueError: it is no JSON, has more values, or a whole number of more than 64 bits.
     """
+    # Counted before they are made: a million lists take seconds.
+    if sum(map(data.count, (b"[", b"{", b","))) > most:
+        raise ValueError(f"it has more than {most:,} values")
     try:
         return json.loads(data.decode(), parse_int=_whole)
     except RecursionError:

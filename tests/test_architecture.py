@@ -108,6 +108,7 @@ ORDER = [
     "cli",
     "faults.outcome",
     "faults.sealing",
+    "faults.warm",
     "faults.contained",
     "faults.*",
 ]

@@ -285,3 +285,50 @@ def test_a_range_holds_what_lies_between_its_ends(low: float, width: float, valu
     assert low in Range(low, high)
     assert low not in Range(low, high, open_start=True)
     assert high not in Range(low, high, open_end=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(Layers, 1001), (Layers, 10**9), (Layers, 0), (Width, 10**12), (Width, "2M"), (Width, -1)]
+)
+def test_sizes_have_ends(kind: Any, value: object) -> None:
+    @dataclass(frozen=True)
+    class Sizes:
+        size: kind
+
+    with pytest.raises(ConfigError, match="`size` must be at least 1 and at most"):
+        parse(Sizes, {"size": value})
+    assert parse(Sizes, {"size": 1000}).size == 1000
+
+
+def test_a_value_of_many_characters_is_shown_by_its_beginning() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(Car, {"doors": "9" * 10**6, "x\nerror: y": 1, **{f"z{number}": 1 for number in range(1000)}})
+    assert len(caught.value.mistakes) < 50
+    assert all(len(mistake) < 1000 and "\n" not in mistake for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize("name", ["engines", "a..b", ".b", "a.", "a.b-c", "a.\0", "a." * 500 + "b", "a.b\n"])
+def test_what_cannot_name_a_class_is_not_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib, "import_module", None)
+    with pytest.raises(ConfigError, match=r"_target_` must name a class as 'package\.module\.Class'"):
+        parse(_OnlyEngine, {"engine": {"_target_": name}})
+
+
+@pytest.mark.parametrize(
+    "name", ["seq2seq.errors.os.system", "seq2seq.config.importlib.import_module", "seq2seq.model.nn.LSTM"]
+)
+def test_nothing_foreign_is_reached_through_a_module_of_ours(name: str) -> None:
+    before = set(sys.modules)
+    with pytest.raises(ConfigError, match=r"_target_` must name a (class that can be imported|kind of)"):
+        parse(_OnlyEngine, {"engine": {"_target_": name}}, allowed=("seq2seq",))
+    assert {module for module in set(sys.modules) - before if not module.startswith("seq2seq")} == set()
+
+
+@dataclass(frozen=True)
+class _OnlyEngine:
+    engine: Component[Encoder]
+
+
+def test_a_class_that_leaves_its_work_to_others_is_none_to_build() -> None:
+    with pytest.raises(ConfigError, match="must name a kind of Encoder, but 'seq2seq.encoders.base.Encoder' is not"):
+        parse(_OnlyEngine, {"engine": {"_target_": "seq2seq.encoders.base.Encoder"}})

@@ -24,6 +24,8 @@ MOST_TENSORS = 2**16
 
 _MOST_AXES = 8
 
+_MOST_VALUES = 16 * MOST_TENSORS  # lists, objects and commas of a header; a matrix has eight
+
 _PREFIX = 8  # bytes before the header, which say how long it is
 
 _METADATA = "__metadata__"
@@ -91,7 +93,7 @@ def _places(source: Source) -> list[_Place]:
             f"claims {length:,}"
         )
     try:
-        header = parsed(source.read(length))
+        header = parsed(source.read(length), most=_MOST_VALUES)
     except ValueError as error:
         raise DamagedError(f"{source.name} has a header that cannot be read: {error}") from error
     if not isinstance(header, dict) or len(header) > MOST_TENSORS:

@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import Any, NamedTuple
 
 _KILOBYTE = 1024  # what the system counts the memory of processes in
@@ -37,9 +38,7 @@ def contained(function: Callable[..., Any], *arguments: Any, patience: float, me
         patience: seconds after which the process is killed.
         memory: bytes of address space that it may take beyond those of its start.
     """
-    # Children of a server that has imported the package already start in milliseconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seq2seq.reporting"])
+    context = prepared_context()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(theirs, memory, function, arguments), daemon=True)
     process.start()
@@ -57,6 +56,13 @@ def contained(function: Callable[..., Any], *arguments: Any, patience: float, me
         process.kill()
         process.join()
     return Contained(result, status, seconds, grown)
+
+
+def prepared_context() -> ForkServerContext:
+    """Return what starts processes that have already imported all that they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seq2seq.faults.warm", "seq2seq.faults.mutations"])
+    return context
 
 
 def _call(connection: Connection, memory: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

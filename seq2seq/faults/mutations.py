@@ -8,7 +8,6 @@ is all that it takes to do it again.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import resource
 import shutil
@@ -27,7 +26,7 @@ from seq2seq.data import model_check, model_trial
 from seq2seq.data.formats import STRICT, Selection, Tally, read_pair_file
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
-from seq2seq.faults.contained import peak_memory
+from seq2seq.faults.contained import peak_memory, prepared_context
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.sealing import copied, newest, seal
 from seq2seq.training.log import LOG_FILE, read_log
@@ -71,8 +70,7 @@ def mutations(run: Path, kind: str, count: int, seed: int) -> Outcome:
     failures: list[str] = []
     counts: Counter[str] = Counter()
     grown, done = 0, 0
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = prepared_context()
     while done < count:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(theirs, run, kind, done, count, seed), daemon=True)
@@ -126,9 +124,10 @@ HARMLESS, REFUSED = "harmless", "refused"
 
 def _work(connection: Connection, run: Path, kind: str, first: int, count: int, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    connection.send(first)
     with tempfile.TemporaryDirectory() as place:
         bench = Bench(run, kind, Path(place))
+        bench.kind.read(bench.path)  # which imports what is not imported yet
+        connection.send(first)
         start = peak_memory()
         for trial in range(first, count):
             outcome = bench.trial(trial, seed)
