@@ -18,6 +18,7 @@ import importlib
 import inspect
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -182,7 +183,7 @@ class _Reader:
         unit = next((note for note in notes if isinstance(note, Unit)), None)
         if unit and isinstance(value, str):
             parsed = unit.parse(value)
-            if parsed is None or (kind is int and parsed != int(parsed)):
+            if parsed is None or not math.isfinite(parsed) or (kind is int and parsed != int(parsed)):
                 return self.refuse(f"`{path}` must be a number such as {unit.example}, but is {shown(value)} instead")
             value = int(parsed) if kind is int else parsed
         before = len(self.mistakes)
@@ -215,7 +216,7 @@ class _Reader:
 
     def plain(self, kind: Any, value: Any, path: str) -> Any:
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value):
+            if abs(value) <= sys.float_info.max:  # as a whole number may be larger than any other
                 return float(value)
         elif isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value

@@ -50,7 +50,14 @@ _NASTY = (
 
 _ODD_VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2, 3, 7, 10**9, 2**62, 1e308, -0.0, float("nan"), "", "x", "\n\x1b[2J", [], {}, [[]]),
-    *({"_target_": "os.system"}, "seq2seq.encoders.base.Encoder", "seq2seq.attention.scores.Cosine", ["en", "de"]),
+    *(
+        "9" * 400,
+        "2k",
+        {"_target_": "os.system"},
+        "seq2seq.encoders.base.Encoder",
+        "seq2seq.attention.scores.Cosine",
+        ["en", "de"],
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from seq2seq.data.batching import Position
-from seq2seq.errors import CheckpointError, listing
+from seq2seq.errors import CheckpointError, listing, shown
 from seq2seq.plainjson import is_number, is_whole
 
 MOST_COUNTED = 10**9
@@ -42,26 +42,31 @@ class State:
         Raises:
             CheckpointError: a value is unknown or cannot be.
         """
-        known, place = asdict(cls()), values.get("position")
-        position = place if isinstance(place, dict) else {"position": None}
-        counts = {
-            key: value for key, value in values.items() if key not in ("position", "seconds", "best")
-        } | position
-        wrong = (values.keys() - known.keys()) | (position.keys() - known["position"].keys())
-        wrong |= {key for key, value in counts.items() if not is_whole(value, most=MOST_COUNTED)}
-        wrong |= {
-            key for key in ("seconds", "best") if not _is_finite(values.get(key, known[key]), none=key == "best")
-        }
-        if wrong or values.get("seconds", 0) < 0:
+        place = values.get("position")
+        if not isinstance(place, dict):
             raise CheckpointError(
-                "the checkpoint must say where its run was in numbers that can be, "
-                f"but does not in {listing(map(repr, wrong or {'seconds'}))}"
+                f"the checkpoint's `position` must be a place in the data, but is {shown(place)} instead"
             )
-        return cls(**{**values, "position": Position(**position)})
+        start = asdict(cls())
+        known = (start.keys() | start["position"].keys()) - {"position"}
+        found = {**values, **place}
+        del found["position"]
+        wrong = {key for key, value in found.items() if key not in known or not _is_possible(key, value)}
+        if wrong or not place.keys() <= start["position"].keys():
+            raise CheckpointError(
+                "the checkpoint must say by numbers where its run was, "
+                f"but does not in {listing(map(shown, wrong or place))}"
+            )
+        return cls(**{**values, "position": Position(**place)})
 
 
-def _is_finite(value: Any, *, none: bool) -> bool:
-    return (none and value is None) or (is_number(value) and math.isfinite(value))
+def _is_possible(key: str, value: Any) -> bool:
+    """Return whether a value of a state can be."""
+    if key == "best" and value is None:
+        return True
+    if key in ("best", "seconds"):
+        return is_number(value) and math.isfinite(value) and (key == "best" or value >= 0)
+    return is_whole(value, most=MOST_COUNTED)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_a_good_model_is_tried_once_in_each_process(model: bytes, monkeypatch: p
     check(model, "m")
     monkeypatch.setattr(sys, "executable", "/nowhere")
     check(model, "m")
-    with pytest.raises(DataError, match="must be tried in a process of its own, but none starts"):
+    with pytest.raises(DataError, match="must be tried in a process of its own, but none can be started"):
         check(model + piece(b"zz"), "m")
 
 
