@@ -313,7 +313,7 @@ def test_sizes_have_ends(name: str, value: object) -> None:
 
 def test_a_number_beyond_all_others_is_refused() -> None:
     for value in (10**400, -(10**400), float("inf"), float("nan")):
-        with pytest.raises(ConfigError, match="`wheel.radius` must be a finite number"):
+        with pytest.raises(ConfigError, match=r"`wheel\.radius` must be a finite number"):
             parse(Car, car(wheel__radius=value))
     with pytest.raises(ConfigError, match="`doors` must be a number such as"):
         parse(Car, car(doors="9" * 400))

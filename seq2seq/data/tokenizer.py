@@ -161,14 +161,20 @@ class Tokenizer:
             strength: of a ``bpe`` model, the probability that a merge is left out (Provilkov et al. 2020); of a
                 ``unigram`` model, alpha, where all segmentations have their chance (Kudo 2018).
             seed: from 0 up to, but without, 2**32.
+
+        Raises:
+            DataError: the model is of another type, which knows only one way to split a text.
         """
         # Several threads would share out the sentences as it comes. The seed is the whole library's, so one call at
         # a time; its largest value means none.
         with _sampling:
             sentencepiece.set_random_generator_seed(seed % (2**32 - 1))
-            ids: list[list[int]] = self._processor.encode(
-                list(sentences), out_type=int, num_threads=1, enable_sampling=True, alpha=strength, nbest_size=-1
-            )
+            try:
+                ids: list[list[int]] = self._processor.encode(
+                    list(sentences), out_type=int, num_threads=1, enable_sampling=True, alpha=strength, nbest_size=-1
+                )
+            except RuntimeError as error:
+                raise DataError(f"the tokenizer must be of type unigram or bpe to be sampled from: {error}") from None
         return ids
 
     def decode(self, sentences: Sequence[Sequence[int]]) -> list[str]:
