@@ -18,15 +18,18 @@ import importlib
 import inspect
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
-from seq2seq.errors import ConfigError, either, listing, suggest
+from seq2seq.errors import LONGEST_SHOWN, ConfigError, either, listing, plain_name, shown, suggest
 
 T = TypeVar("T")
+
+MOST_UNKNOWN = 20  # settings of one group that are named as unknown; nobody has mistyped more
 
 Values = Mapping[str, Any]
 """A configuration as plain values: mappings, lists, text, numbers."""
@@ -83,7 +86,11 @@ def without_unit(value: Any) -> Any:
     return next((number for number in numbers if number is not None), value)
 
 
+# Sizes have ends, for a stranger's checkpoint may ask for any. A thousand layers have been trained (Wang et al.
+# 2022); a square matrix of the greatest width takes four terabytes.
 PositiveInt = Annotated[int, Range(low=1), THOUSANDS]
+Layers = Annotated[int, Range(low=1, high=1000)]
+Width = Annotated[int, Range(low=1, high=2**20), THOUSANDS]
 NonNegativeInt = Annotated[int, Range(low=0), THOUSANDS]
 PositiveFloat = Annotated[float, Range(low=0, open_start=True)]
 NonNegativeFloat = Annotated[float, Range(low=0)]
@@ -110,6 +117,12 @@ class Component(Generic[T]):
             return self.target(*runtime, **self.settings)
         except ConfigError as error:
             raise ConfigError([_prefixed(self.path, mistake) for mistake in error.mistakes]) from None
+
+
+def _is_dotted(name: Any) -> bool:
+    """Return whether a value can be the full name of a class; to import whatever else would be asking for trouble."""
+    parts = name.split(".") if isinstance(name, str) and len(name) <= LONGEST_SHOWN else []
+    return len(parts) > 1 and all(part.isidentifier() for part in parts)
 
 
 def _prefixed(path: str, mistake: str) -> str:
@@ -146,18 +159,18 @@ class _Reader:
                 return value
             choices = [str(choice) for choice in arguments]
             near = suggest(str(value), choices)
-            return self.refuse(f"`{path}` must be one of {listing(choices)}, but is {value!r} instead{near}")
+            return self.refuse(f"`{path}` must be one of {listing(choices)}, but is {shown(value)} instead{near}")
         if origin is Component:
             return self.component(arguments[0], value, path)
         if origin is Mapping:
-            node = self.mapping(value, path) or {}
-            return {str(name): self.value(arguments[1], item, f"{path}.{name}") for name, item in node.items()}
+            node, kind = self.mapping(value, path) or {}, arguments[1]
+            return {str(name): self.value(kind, item, f"{path}.{plain_name(name)}") for name, item in node.items()}
         if origin in (tuple, Sequence):
             if isinstance(value, str) or not isinstance(value, Sequence):
-                return self.refuse(f"`{path}` must be a list, but is {value!r} instead")
+                return self.refuse(f"`{path}` must be a list, but is {shown(value)} instead")
             kinds = arguments if origin is tuple and ... not in arguments else arguments[:1] * len(value)
             if len(value) != len(kinds):
-                return self.refuse(f"`{path}` must have {len(kinds)} values, but is {value!r} instead")
+                return self.refuse(f"`{path}` must have {len(kinds)} values, but is {shown(value)} instead")
             return tuple(
                 self.value(kind, item, f"{path}[{i}]")
                 for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
@@ -170,15 +183,15 @@ class _Reader:
         unit = next((note for note in notes if isinstance(note, Unit)), None)
         if unit and isinstance(value, str):
             parsed = unit.parse(value)
-            if parsed is None or (kind is int and parsed != int(parsed)):
-                return self.refuse(f"`{path}` must be a number such as {unit.example}, but is {value!r} instead")
+            if parsed is None or not math.isfinite(parsed) or (kind is int and parsed != int(parsed)):
+                return self.refuse(f"`{path}` must be a number such as {unit.example}, but is {shown(value)} instead")
             value = int(parsed) if kind is int else parsed
         before = len(self.mistakes)
         value = self.value(kind, value, path)
         if len(self.mistakes) == before:
             for note in notes:
                 if isinstance(note, Range) and value not in note:
-                    self.refuse(f"`{path}` must be {note}, but is {value!r} instead")
+                    self.refuse(f"`{path}` must be {note}, but is {shown(value)} instead")
         return value
 
     def union(self, kinds: Sequence[Any], value: Any, path: str) -> Any:
@@ -203,18 +216,18 @@ class _Reader:
 
     def plain(self, kind: Any, value: Any, path: str) -> Any:
         if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value):
+            if abs(value) <= sys.float_info.max:  # as a whole number may be larger than any other
                 return float(value)
         elif isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
         names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
         wanted = names.get(kind, getattr(kind, "__name__", str(kind)))
-        return self.refuse(f"`{path}` must be {wanted}, but is {value!r} instead")
+        return self.refuse(f"`{path}` must be {wanted}, but is {shown(value)} instead")
 
     def mapping(self, value: Any, path: str) -> Mapping[str, Any] | None:
         if isinstance(value, Mapping):
             return value
-        self.refuse(f"`{path}` must be a group of settings, but is {value!r} instead")
+        self.refuse(f"`{path}` must be a group of settings, but is {shown(value)} instead")
         return None
 
     def section(self, cls: type, value: Any, path: str) -> Any:
@@ -251,28 +264,31 @@ class _Reader:
 
     def settings(self, wanted: Mapping[str, Any], given: Mapping[str, Any], path: str, owner: str) -> dict[str, Any]:
         join = f"{path}." if path else ""
-        for name in given.keys() - wanted.keys():
-            near = suggest(str(name), wanted)
-            self.refuse(f"`{join}{name}` must be a setting of {owner} ({listing(wanted)}), but is unknown{near}")
+        unknown = sorted(given.keys() - wanted.keys(), key=str)
+        for name in unknown[:MOST_UNKNOWN]:
+            end = f"but is unknown{suggest(str(name), wanted)}"
+            self.refuse(f"`{join}{plain_name(name)}` must be a setting of {owner} ({listing(wanted)}), {end}")
+        if len(unknown) > MOST_UNKNOWN:
+            self.refuse(f"`{path}` must have settings of {owner} only, but {len(unknown)} are unknown")
         for name in wanted.keys() - given.keys():
             self.refuse(f"`{join}{name}` must have a value, because {owner} needs it, but is missing")
         return {name: self.value(wanted[name], given[name], join + name) for name in wanted if name in given}
 
     def target(self, name: Any, base: type, path: str) -> Any:
-        if not isinstance(name, str) or "." not in name:
-            return self.refuse(f"`{path}` must name a class as 'package.module.Class', but is {name!r} instead")
+        if not _is_dotted(name):
+            return self.refuse(f"`{path}` must name a class as 'package.module.Class', but is {shown(name)} instead")
         if self.allowed is not None and not any(name.startswith(f"{package}.") for package in self.allowed):
             return self.refuse(
-                f"`{path}` must be in one of the packages {listing(self.allowed)}, but is {name!r} instead; "
+                f"`{path}` must be in one of the packages {listing(self.allowed)}, but is {shown(name)} instead; "
                 "if you trust that code, add its package to `allow_code`"
             )
         module_name, _, class_name = name.rpartition(".")
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
-            return self.refuse(f"`{path}` must name a class that can be imported, but {name!r} cannot: {error}")
-        if not (isinstance(found, type) and issubclass(found, base)):
-            return self.refuse(f"`{path}` must name a kind of {base.__name__}, but {name!r} is not one")
+        except (ImportError, AttributeError, ValueError, TypeError, OSError) as error:
+            return self.refuse(f"`{path}` must name a class that can be imported, but {shown(name)} cannot: {error}")
+        if not (isinstance(found, type) and issubclass(found, base)) or inspect.isabstract(found):
+            return self.refuse(f"`{path}` must name a kind of {base.__name__}, but {shown(name)} is not one")
         return found
 
 

@@ -27,6 +27,9 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged or does not fit."""
 
 
+LONGEST_SHOWN = 200
+"""Characters of a value or a name in a message: enough to recognise it."""
+
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -39,8 +42,22 @@ def printable(text: str) -> str:
     return _HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def shown(value: object) -> str:
+    """Return a value as Python writes it, in one line; of a long one only the beginning."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def plain_name(name: object) -> str:
+    """Return a name for a message: itself, unless a line end in it would cut the message in two."""
+    text = str(name)
+    return text if text.isprintable() and len(text) <= LONGEST_SHOWN else shown(text)[1:-1]
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest known name, or ``""`` if none is near."""
+    if len(name) > LONGEST_SHOWN:  # no slip, and to compare it would take long
+        return ""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = [candidate for candidate in by_lower if _is_near(name.lower(), candidate)]
     if not near:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention, AttentionOutput, KeyValue, Rotation
-from seq2seq.config import PositiveInt, Probability
+from seq2seq.config import Probability, Width
 from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
 
@@ -36,8 +36,8 @@ class ModelConfig:
             ``target`` (target and output) or ``none``.
     """
 
-    dim: PositiveInt
-    embedding_dim: PositiveInt | None
+    dim: Width
+    embedding_dim: Width | None
     dropout: Probability
     tie_embeddings: Literal["all", "target", "none"]
 
@@ -47,7 +47,7 @@ class BlockStyle:
     """What all sub-layers of one Transformer stack have in common."""
 
     dim: int
-    feed_forward_dim: PositiveInt
+    feed_forward_dim: Width
     activation: Activation
     norm: Norm
     norm_position: NormPosition

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from seq2seq.errors import CheckpointError
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -66,16 +65,29 @@ class Optimizer:
         """Restore what :meth:`state` returned.
 
         Raises:
-            CheckpointError: it is the state of other parameters.
+            KeyError: it is of a parameter that there is not.
+            ValueError: it is of another kind or shape than this optimizer's.
         """
         parameters = dict(self.named)
         self.groups.state.clear()
         for key, value in state.items():
             kind, _, name = key.partition(".")
-            parameter = parameters.get(name)
-            if parameter is None or value.shape not in {parameter.shape, torch.Size([])}:
-                raise CheckpointError(f"the checkpoint's {key} of the optimizer must fit the model, but does not")
+            parameter = parameters[name]
+            self.check_state(kind, name, parameter, value)
             self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
+
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+        """Refuse a piece of state that this optimizer cannot have left; here, nothing is known of it.
+
+        Args:
+            kind: what it is called.
+            name: the parameter's.
+            parameter: what it belongs to.
+            value: the piece.
+
+        Raises:
+            ValueError: it is of another kind or shape.
+        """
 
 
 class AdamW(Optimizer):
@@ -111,6 +123,24 @@ class AdamW(Optimizer):
             {"params": others, "weight_decay": 0.0, "initial_lr": learning_rate},
         ]
         self.groups = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """See :meth:`Optimizer.load_state`; a parameter has all of its state, or none."""
+        super().load_state(state)
+        for name, parameter in self.named:
+            if self.groups.state.get(parameter, MOMENTS).keys() != MOMENTS.keys():
+                raise ValueError(f"the optimizer's state of {name} is not whole")
+
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+        """See :meth:`Optimizer.check_state`; the fused kernel itself does not look before it writes."""
+        scalar = MOMENTS.get(kind)
+        shape = torch.Size() if scalar else parameter.shape
+        if scalar is None or value.shape != shape or value.dtype != torch.float32:
+            raise ValueError(f"the optimizer's {kind!r} of {name} must be of shape {tuple(shape)}")
+
+
+MOMENTS = {"step": True, "exp_avg": False, "exp_avg_sq": False}
+"""What Adam keeps of a parameter, and whether that is a single number."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     snapshot = checkpoint.load(folder)
     directions = directions_of(snapshot)
     if config.testset is None:
-        tests = corpus_test_sets(config, snapshot.config["settings"]["data"], len(directions) > 1)
+        tests = corpus_test_sets(config, snapshot.config["settings"].get("data"), len(directions) > 1)
     else:
         into = f"-{config.direction}" if len(directions) > 1 else ""
         tests = {config.testset.replace("/", "_") + into: named_test_set(config, directions)}
@@ -129,7 +129,7 @@ def place_of_report(
     return run / "evaluation" / name
 
 
-def corpus_test_sets(config: EvaluateConfig, trained: Values, several: bool) -> dict[str, TestSet]:
+def corpus_test_sets(config: EvaluateConfig, trained: Values | None, several: bool) -> dict[str, TestSet]:
     """Return the splits of a corpus that are asked for, by the name of their report.
 
     Args:
@@ -270,8 +270,8 @@ def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator
         **({"average of": described(averaged)} if averaged else {}),
         "parameters": f"{translator.model.num_parameters:,}",
         **{name: described(part) for name, part in settings.items() if isinstance(part, dict) and name != "search"},
-        "data key": str(snapshot.config["data"]),
-        "seed": str(settings["seed"]),
+        "data key": str(snapshot.config.get("data", "unknown")),
+        "seed": str(settings.get("seed", "unknown")),
         "device": describe_device(device),
         "torch": torch.__version__,
     }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from seq2seq import checkpoint
 from seq2seq.config import parse
@@ -24,6 +28,12 @@ TRUSTED = "seq2seq"
 
 Direction = tuple[str, str]
 """Source and target language."""
+
+MOST_UNSEEN = 64
+"""Parameters that a model may make and give up again, as tying does, beside one for each that it keeps."""
+
+MOST_BUFFERED = 2**24
+"""Numbers that a model may keep beside its parameters, however few these are."""
 
 BUFFERED_LINES = 2048
 """Lines read ahead while streaming: enough to fill batches of like length."""
@@ -89,7 +99,13 @@ class Translator:
         allow_code: Sequence[str] | None = (),
         warn: Callable[[str], None] = print,
     ) -> Translator:
-        """Rebuild from a snapshot that is already read; ``allow_code`` None trusts it wholly, as one's own run."""
+        """Rebuild from a snapshot that is already read; ``allow_code`` None trusts it wholly, as one's own run.
+
+        Raises:
+            CheckpointError: its weights do not fit its configuration.
+            ConfigError: its configuration names foreign code, or says what cannot be.
+            DataError: its tokenizer cannot be used.
+        """
         settings = snapshot.config["settings"]
         parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
         architecture = parse(Architecture, parts, allowed=None if allow_code is None else (TRUSTED, *allow_code))
@@ -98,8 +114,7 @@ class Translator:
         source = Tokenizer(models["tokenizer.model" if both else "source.model"])
         target = source if both else Tokenizer(models["target.model"])
         place = choose_device(device)
-        with torch.device("meta"):  # shapes are compared before a stranger's numbers can ask for memory
-            check_weights(architecture.build(source.vocab_size, target.vocab_size), snapshot)
+        check_size(architecture, (source.vocab_size, target.vocab_size), snapshot)
         model = architecture.build(source.vocab_size, target.vocab_size)
         load_weights(model, snapshot)
         return cls(model.to(place), source, target, warn)
@@ -179,6 +194,61 @@ def directions_of(snapshot: checkpoint.Snapshot) -> list[Direction]:
         raise CheckpointError(
             f"the checkpoint's `directions` must be pairs of languages, but are {found!r} instead"
         ) from None
+
+
+def check_size(architecture: Architecture, vocabularies: tuple[int, int], snapshot: checkpoint.Snapshot) -> None:
+    """Build a model without memory, to see whether a snapshot's weights are those of its configuration.
+
+    So a stranger's numbers cannot ask for more memory or time than the weights, which are there, account for: what
+    the model keeps beside its parameters is held against a limit, and one that gets more parameters than the
+    snapshot has is not built to its end.
+
+    Args:
+        architecture: what the configuration says.
+        vocabularies: numbers of source and target pieces.
+        snapshot: holds the weights.
+
+    Raises:
+        CheckpointError: they are not, or the configuration makes no model at all.
+        ConfigError: the parts do not fit together.
+    """
+    try:
+        with torch.device("meta"), at_most(MOST_UNSEEN + 2 * len(snapshot.weights)):
+            model = architecture.build(*vocabularies)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise CheckpointError(f"the checkpoint's configuration makes no model ({reason})") from error
+    check_weights(model, snapshot)
+    buffers = sum(buffer.numel() for buffer in model.buffers())
+    if buffers > MOST_BUFFERED + model.num_parameters:
+        raise CheckpointError(
+            f"the checkpoint's model must keep little beside its {model.num_parameters:,} parameters, "
+            f"but would keep {buffers:,} numbers"
+        )
+
+
+@contextmanager
+def at_most(parameters: int) -> Iterator[None]:
+    """Stop this thread in a ``with`` block as soon as modules have been given more than so many parameters.
+
+    Raises:
+        CheckpointError: they have.
+    """
+    count, thread = 0, threading.get_ident()
+
+    def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal count
+        count += threading.get_ident() == thread
+        if count > parameters:
+            raise CheckpointError(
+                "the checkpoint's weights do not fit its configuration, which makes a model of far more layers"
+            )
+
+    handle = register_module_parameter_registration_hook(registered)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def check_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:

@@ -8,16 +8,22 @@ import math
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from seq2seq import checkpoint
-from seq2seq.checkpoint import Snapshot
+from seq2seq.checkpoint import Snapshot, files
 from seq2seq.errors import CheckpointError
+from seq2seq.faults.sealing import seal
+from seq2seq.upgrades import upgraded
 
 Harm = Callable[[Path], None]
 
@@ -35,11 +41,16 @@ FILES = [
 def snapshot(number: float = 1.0) -> Snapshot:
     return Snapshot(
         weights={"a.weight": torch.full((3, 2), number), "b": torch.arange(4.0)},
-        config={"settings": {"seed": 1, "name": "Größe"}, "languages": ["en", "de"]},
+        config={
+            "settings": {"seed": 1, "name": "Größe", "trainer": {}},
+            "languages": ["en", "de"],
+            "data": "key",
+            "precision": "float32",
+        },
         tokenizers={"tokenizer.model": b"\x00pieces\xff"},
         metrics={"validation_bleu": 12.5},
         training_tensors={"optimizer.step": torch.tensor(7.0), "random.cpu": torch.arange(5, dtype=torch.uint8)},
-        training={"step": 7, "position": {"epoch": 1, "batch": 2}},
+        training={"step": 7, "position": {"epoch": 1, "batch": 2}, "best": None},
     )
 
 
@@ -85,7 +96,7 @@ def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
         assert all(
             torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items()
         )
-    assert loaded.config == saved.config
+    assert loaded.config == {**saved.config, "settings": upgraded(saved.config["settings"])}
     assert loaded.tokenizers == saved.tokenizers
     assert loaded.metrics == saved.metrics
     assert loaded.training == saved.training
@@ -147,6 +158,193 @@ def test_no_manifest_can_make_loading_fail_with_anything_but_a_message(checkpoin
     (folder / "manifest.json").write_bytes(manifest)
     with pytest.raises(CheckpointError, match=r"manifest\.json|damaged"):
         checkpoint.load(folder)
+
+
+def rewrite(folder: Path, name: str, data: bytes) -> None:
+    """Change a file together with the manifest, as a stranger would."""
+    (folder / name).write_bytes(data)
+    seal(folder)
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    rewrite(folder, "config.json", json.dumps({**config, **changes}).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", "[]", "config.json must be a group of values, but is [] instead"),
+        ("config.json", "{}", "settings in config.json must be a group of values, but is None instead"),
+        ("config.json", '{"settings": {"encoder": 3}}', "settings.encoder in config.json must be a group of values"),
+        ("config.json", '{"settings": {}, "directions": [["en"]]}', "must have languages as its `directions`"),
+        ("config.json", '{"settings": {}, "directions": []}', "must have languages as its `directions`"),
+        ("config.json", '{"settings": {}, "languages": ["en", "../de"]}', "must have languages as its `languages`"),
+        (
+            "config.json",
+            '{"settings": {}, "data": "", "precision": "compile"}',
+            "must have `precision` as a run writes it",
+        ),
+        ("config.json", '{"settings": {}, "data": 3}', "must have `data` as a run writes it, but has 3 instead"),
+        ("config.json", '{"settings": {"a": "\\ud800"}}', "config.json cannot be read"),
+        ("config.json", '{"settings": ' + "[" * 100 + "]" * 100 + "}", "nested more than 32 levels deep"),
+        ("config.json", '{"settings": ' + "[" * 9000, "config.json cannot be read: its values are nested too deeply"),
+        ("config.json", '{"settings": ' + "9" * 5000 + "}", "a whole number of more than 64 bits"),
+        ("config.json", '{"settings": [' + "[]," * 99_999 + "[]]}", "it has more than 100,000 values"),
+        ("metrics.json", "[]", "metrics.json must be a group of values"),
+        ("metrics.json", '{"validated_at": true}', "must have a step as `validated_at`, but has True instead"),
+        ("training.json", "3", "training.json must be a group of values"),
+        ("training.json", '{"step": 7, "position": 3}', "must have `position` as a run writes it"),
+        ("training.json", '{"step": 7.0, "position": {}}', "must have `step` as a run writes it"),
+        ("training.json", '{"step": 7, "position": {}, "best": "x"}', "must have `best` as a run writes it"),
+    ],
+)
+def test_a_whole_checkpoint_that_makes_no_sense_is_refused_in_one_line(
+    checkpoints: Path, name: str, content: str, words: str
+) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    rewrite(folder, name, content.encode())
+    assert checkpoint.damage(folder) is None
+    with pytest.raises(CheckpointError, match=re.escape(words)) as caught:
+        checkpoint.load(folder, training=True)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("missing", ["data", "precision"])
+def test_a_run_goes_on_only_from_a_checkpoint_that_says_how(checkpoints: Path, missing: str) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    config = json.loads((folder / "config.json").read_text())
+    del config[missing]
+    rewrite(folder, "config.json", json.dumps(config).encode())
+    assert checkpoint.load(folder).weights  # translating needs neither
+    with pytest.raises(CheckpointError, match=f"must have `{missing}` as a run writes it, but has none"):
+        checkpoint.load(folder, training=True)
+
+
+@pytest.mark.parametrize("weights", ["x", [1], {"a": "x"}, {"a": None}])
+def test_weights_of_a_mixture_are_numbers_where_a_run_goes_on(checkpoints: Path, weights: Any) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    change_config(folder, settings={"trainer": {}, "mixing": {"weights": weights}})
+    with pytest.raises(CheckpointError, match=r"settings\.mixing\.weights in config\.json must be numbers"):
+        checkpoint.load(folder, training=True)
+
+
+def packed(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def entry(shape: Any, begin: Any, end: Any, kind: Any = "F32") -> dict[str, Any]:
+    return {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "must begin with the length of its header, but has 0 bytes"),
+        (packed({}, length=2**60), "within its own 10, but claims 1,152,921,504,606,846,976"),
+        (packed({}, length=3), "claims 3"),
+        (packed(b"[]"), "must have a header with at most"),
+        (packed(b"{"), "has a header that cannot be read"),
+        (packed({"a": 3}), "must tell type, shape and place of 'a'"),
+        (packed({"a": entry([1], 0, 4, "X")}, bytes(4)), "must tell type, shape and place of 'a'"),
+        (packed({"a": entry([1], 0, 4, ["F32"])}, bytes(4)), "must tell type, shape and place of 'a'"),
+        (packed({"a": entry([-1], 0, -4)}), "must tell type, shape and place of 'a'"),
+        (packed({"a": entry([True], 0, 4)}, bytes(4)), "must tell type, shape and place of 'a'"),
+        (packed({"a": entry([1] * 99, 0, 4)}, bytes(4)), "must tell type, shape and place of 'a'"),
+        (packed({"a\n": entry([1], 0, 4)}, bytes(4)), "must tell type, shape and place of"),
+        (packed({"a": entry([2], 0, 4)}, bytes(4)), "must have as many bytes of tensor 'a' as its shape needs"),
+        (packed({"a": entry([2**32, 2**32], 0, 0)}), "must have as many bytes of tensor 'a' as its shape needs"),
+        (packed({"a": entry([1], 4, 8)}, bytes(8)), "must have its tensors end to end, but 'a' is not"),
+        (packed({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, bytes(4)), "end to end, but 'b' is not"),
+        (packed({"a": entry([1], 0, 4)}, bytes(3)), "must have 4 bytes of tensors, but has 3"),
+        (packed({"a": entry([1], 0, 4)}, bytes(5)), "must have 4 bytes of tensors, but has 5"),
+        (packed({"a": entry([4], 0, 4, "BOOL")}, bytes(4)), "must hold floating-point numbers, but not in ['a']"),
+        (packed({"a": entry([1], 0, 4, "I32")}, bytes(4)), "must hold floating-point numbers, but not in ['a']"),
+    ],
+)
+def test_a_file_of_tensors_must_hold_what_it_claims(checkpoints: Path, data: bytes, words: str) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    rewrite(folder, "model.safetensors", data)
+    with pytest.raises(CheckpointError, match=re.escape(words)) as caught:
+        checkpoint.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_weights_are_read_in_whatever_floating_type_they_are(checkpoints: Path, dtype: torch.dtype) -> None:
+    weights = {
+        "matrix": torch.randn(3, 5).to(dtype),
+        "scalar": torch.tensor(2.5, dtype=dtype),
+        "empty": torch.zeros(0, 3, dtype=dtype),
+        "turned": torch.randn(4, 2).to(dtype).T,
+    }
+    loaded = checkpoint.load(checkpoint.save(replace(snapshot(), weights=weights), checkpoints, 7)).weights
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) and loaded[name].dtype == dtype for name, value in weights.items())
+
+
+def test_what_is_read_is_what_the_library_reads(checkpoints: Path) -> None:
+    kinds = [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool, torch.float32]
+    tensors = {str(kind): torch.randint(0, 2, (3, 2)).to(kind) for kind in kinds}
+    folder = checkpoint.save(replace(snapshot(), training_tensors=tensors), checkpoints, 7)
+    expected = load_file(folder / "training.safetensors")
+    found = checkpoint.load(folder, training=True).training_tensors
+    assert found.keys() == expected.keys() == tensors.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert all(found[name].dtype == value.dtype for name, value in tensors.items())
+
+
+def test_large_tensors_are_in_memory_once_and_a_search_for_damage_takes_none(checkpoints: Path) -> None:
+    size = 2**26
+    weights = {str(number): torch.zeros(size // 16) for number in range(4)}
+    folder = checkpoint.save(replace(snapshot(), weights=weights), checkpoints, 7)
+    del weights
+    code = """
+import resource, sys
+from pathlib import Path
+from seq2seq import checkpoint
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+folder, start = Path(sys.argv[1]), peak()
+assert checkpoint.damage(folder) is None
+middle = peak()
+kept = checkpoint.load(folder)
+print(middle - start, peak() - middle)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    searched, loaded = map(int, done.stdout.split())
+    assert searched < size / 4
+    assert loaded < 1.25 * size
+
+
+@pytest.mark.parametrize("entry", [None, 3, {}, {"bytes": "9"}, {"bytes": -1}, {"bytes": 1.5}, {"bytes": True}])
+def test_a_manifest_must_give_sizes_and_hashes(checkpoints: Path, entry: Any) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["config.json"] = {"sha256": "0" * 64, **entry} if isinstance(entry, dict) else entry
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"must say bytes and sha256 of config\.json, but says"):
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.model", "model.safetensors"])
+def test_a_file_that_is_larger_than_any_is_not_read(checkpoints: Path, name: str) -> None:
+    folder = checkpoint.save(snapshot(), checkpoints, 7)
+    size = files.largest(name) + 1
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name]["bytes"] = size
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=f"{re.escape(name)} must have at most .* bytes"):
+        checkpoint.load(folder)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(checkpoints: Path) -> None:
+    for name in ("manifest.json", "config.json"):
+        folder = checkpoint.save(snapshot(), checkpoints, 7)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        assert f"{name} is not a plain file" in str(checkpoint.damage(folder))
 
 
 def forget(folder: Path, name: str) -> None:

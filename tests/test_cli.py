@@ -112,8 +112,8 @@ WRONG: list[tuple[str, str]] = [
     ("trainer.clip_norm=.nan", r"`trainer.clip_norm` must be a .*number"),
     ("trainer.clip_norm=inf", r"`trainer.clip_norm` must be a .*number"),
     # out of range
-    ("model.dim=0", r"`model.dim` must be at least 1, but is 0 instead"),
-    ("model.dim=-3", r"`model.dim` must be at least 1, but is -3 instead"),
+    ("model.dim=0", r"`model.dim` must be at least 1 and at most 1048576, but is 0 instead"),
+    ("model.dim=-3", r"`model.dim` must be at least 1 and at most 1048576, but is -3 instead"),
     ("model.dropout=1", r"`model.dropout` must be at least 0 and less than 1, but is 1.0 instead"),
     ("seed=-1", r"`seed` must be at least 0 and at most 9223372036854775807, but is -1 instead"),
     ("optimizer.learning_rate=0", r"`optimizer.learning_rate` must be greater than 0, but is 0.0 instead"),

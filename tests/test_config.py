@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,12 +17,15 @@ from seq2seq.config import (
     THOUSANDS,
     Component,
     Duration,
+    Layers,
     PositiveInt,
     Probability,
     Range,
+    Width,
     parse,
     without_unit,
 )
+from seq2seq.encoders.base import Encoder
 from seq2seq.errors import ConfigError
 
 
@@ -285,3 +290,64 @@ def test_a_range_holds_what_lies_between_its_ends(low: float, width: float, valu
     assert low in Range(low, high)
     assert low not in Range(low, high, open_start=True)
     assert high not in Range(low, high, open_end=True)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A section of sizes."""
+
+    layers: Layers
+    width: Width
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layers", 1001), ("layers", 10**9), ("layers", 0), ("width", 10**12), ("width", "2M"), ("width", -1)],
+)
+def test_sizes_have_ends(name: str, value: object) -> None:
+    sizes = {"layers": 1000, "width": "8k"}
+    assert parse(Sizes, sizes) == Sizes(1000, 8000)
+    with pytest.raises(ConfigError, match=f"`{name}` must be at least 1 and at most"):
+        parse(Sizes, sizes | {name: value})
+
+
+def test_a_number_beyond_all_others_is_refused() -> None:
+    for value in (10**400, -(10**400), float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match=r"`wheel\.radius` must be a finite number"):
+            parse(Car, car(wheel__radius=value))
+    with pytest.raises(ConfigError, match="`doors` must be a number such as"):
+        parse(Car, car(doors="9" * 400))
+
+
+def test_a_value_of_many_characters_is_shown_by_its_beginning() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(Car, {"doors": "9" * 10**6, "x\nerror: y": 1, **{f"z{number}": 1 for number in range(1000)}})
+    assert len(caught.value.mistakes) < 50
+    assert all(len(mistake) < 1000 and "\n" not in mistake for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize("name", ["engines", "a..b", ".b", "a.", "a.b-c", "a.\0", "a." * 500 + "b", "a.b\n"])
+def test_what_cannot_name_a_class_is_not_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib, "import_module", None)
+    with pytest.raises(ConfigError, match=r"_target_` must name a class as 'package\.module\.Class'"):
+        parse(_OnlyEngine, {"engine": {"_target_": name}})
+
+
+@pytest.mark.parametrize(
+    "name", ["seq2seq.errors.os.system", "seq2seq.config.importlib.import_module", "seq2seq.model.nn.LSTM"]
+)
+def test_nothing_foreign_is_reached_through_a_module_of_ours(name: str) -> None:
+    before = set(sys.modules)
+    with pytest.raises(ConfigError, match=r"_target_` must name a (class that can be imported|kind of)"):
+        parse(_OnlyEngine, {"engine": {"_target_": name}}, allowed=("seq2seq",))
+    assert {module for module in set(sys.modules) - before if not module.startswith("seq2seq")} == set()
+
+
+@dataclass(frozen=True)
+class _OnlyEngine:
+    engine: Component[Encoder]
+
+
+def test_a_class_that_leaves_its_work_to_others_is_none_to_build() -> None:
+    with pytest.raises(ConfigError, match=r"must name a kind of Encoder, but .*\.Encoder' is not"):
+        parse(_OnlyEngine, {"engine": {"_target_": "seq2seq.encoders.base.Encoder"}})

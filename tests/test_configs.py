@@ -17,6 +17,7 @@ from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
+from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig, check_parts
@@ -30,6 +31,7 @@ PRIMARY = {
     "average": AverageConfig,
     "compare_attention": CompareAttentionConfig,
     "benchmark": BenchmarkConfig,
+    "faults": FaultsConfig,
 }
 
 # What only the user can say.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.scores import Score
 from seq2seq.attention.windows import Focus, Sight, Window
-from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.config import Component, Probability, Width
 from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import product_dtype
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         score: Component[Score],
         normalizer: Component[Normalizer],
         window: Component[Window],
-        num_heads: PositiveInt,
+        num_heads: Width,
         project: bool,
         dropout: Probability,
     ) -> None:

@@ -6,6 +6,7 @@ hidden key gets exactly 0.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +22,7 @@ MOST_STEPS = 100
 STEPS_UNASKED = 8
 
 
-class Normalizer(nn.Module):
+class Normalizer(nn.Module, ABC):
     """A map from scores to weights.
 
     Attributes:
@@ -35,6 +36,7 @@ class Normalizer(nn.Module):
         """Whether the fused kernel can compute the weights. Derived, so that a subclass is never passed over."""
         return type(self).forward is Softmax.forward
 
+    @abstractmethod
     def forward(self, scores: Tensor) -> Tensor:
         """(B,H,T,S) scores -> (B,H,T,S) weights."""
         raise NotImplementedError

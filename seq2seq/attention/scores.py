@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.kernels import precise, tanh_of_sums, to_length
-from seq2seq.config import PositiveFloat, PositiveInt
+from seq2seq.config import PositiveFloat, Width
 from seq2seq.errors import ConfigError
 
 # Fused kernels on GPUs want head widths in multiples of this.
@@ -115,7 +115,7 @@ class Additive(Score):
         dim: width e of the hidden layer; None takes ``query_dim``.
     """
 
-    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: Width | None) -> None:
         super().__init__(num_heads, query_dim, key_dim)
         width = dim or query_dim
         self.query_weight = nn.Parameter(torch.empty(num_heads, query_dim, width))
@@ -156,7 +156,7 @@ class NormedAdditive(Additive):
         dim: width e of the hidden layer; None takes ``query_dim``.
     """
 
-    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: PositiveInt | None) -> None:
+    def __init__(self, num_heads: int, query_dim: int, key_dim: int, *, dim: Width | None) -> None:
         super().__init__(num_heads, query_dim, key_dim, dim=dim)
         self.length = nn.Parameter(torch.full((num_heads, 1, 1), 1.0 / math.sqrt(dim or query_dim)))
 

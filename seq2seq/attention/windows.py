@@ -6,6 +6,7 @@ it. No window ever leaves a query without a key, provided that each sentence has
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.kernels import precise
-from seq2seq.config import PositiveInt, Range
+from seq2seq.config import Range, Width
 from seq2seq.errors import ConfigError
 
 
@@ -79,7 +80,7 @@ class Focus(NamedTuple):
     factor: Tensor | None
 
 
-class Window(nn.Module):
+class Window(nn.Module, ABC):
     """A choice among the visible keys.
 
     Args:
@@ -90,6 +91,7 @@ class Window(nn.Module):
     def __init__(self, query_dim: int, num_heads: int) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, query: Tensor, sight: Sight) -> Focus:
         """Return the window of queries (B,T,query_dim), as they are before any projection."""
         raise NotImplementedError
@@ -116,7 +118,7 @@ class Sliding(Window):
         width: keys in a window; odd.
     """
 
-    def __init__(self, query_dim: int, num_heads: int, *, width: PositiveInt) -> None:
+    def __init__(self, query_dim: int, num_heads: int, *, width: Width) -> None:
         super().__init__(query_dim, num_heads)
         self.radius = radius(width)
 
@@ -143,7 +145,7 @@ class Predictive(Window):
         width: 2 D + 1, keys in a window; odd, at least 3.
     """
 
-    def __init__(self, query_dim: int, num_heads: int, *, width: Annotated[PositiveInt, Range(low=3)]) -> None:
+    def __init__(self, query_dim: int, num_heads: int, *, width: Annotated[Width, Range(low=3)]) -> None:
         super().__init__(query_dim, num_heads)
         self.radius = radius(width)
         self.map = nn.Linear(query_dim, query_dim, bias=False)

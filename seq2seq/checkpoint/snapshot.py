@@ -11,6 +11,13 @@ from torch import Tensor
 FORMAT = 1
 MANIFEST = "manifest.json"
 
+WEIGHTS, TRAINING_TENSORS = "model.safetensors", "training.safetensors"
+CONFIG, METRICS, TRAINING = "config.json", "metrics.json", "training.json"
+
+TENSOR_FILES = frozenset({WEIGHTS, TRAINING_TENSORS})
+JSON_FILES = frozenset({CONFIG, METRICS, TRAINING})
+TOKENIZER_FILES = frozenset({"tokenizer.model", "source.model", "target.model"})
+
 Json = dict[str, Any]
 
 
@@ -19,7 +26,7 @@ class Snapshot:
     """All that a checkpoint holds.
 
     Attributes:
-        weights: parameters by name, as they are to be used for translating.
+        weights: parameters by name, as they are to be used for translating; of any floating type.
         config: the resolved configuration.
         tokenizers: SentencePiece models by file name.
         metrics: what is known of its quality.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,27 +47,62 @@ class Sequences:
         return np.diff(self.offsets)
 
     @classmethod
-    def open(cls, stem: Path) -> Sequences:
-        """Map the files ``<stem>.ids.npy`` and ``<stem>.offsets.npy`` into memory.
+    def open(cls, stem: Path, limit: int) -> Sequences:
+        """Map the files ``<stem>.ids.npy`` and ``<stem>.offsets.npy`` into memory, all numbers in them checked.
+
+        Args:
+            stem: path without ``.ids.npy`` and ``.offsets.npy``.
+            limit: every id must be less.
 
         Raises:
-            DataError: a file is missing or is no array of the right kind.
+            DataError: a file is missing, is no array of the right kind, or holds numbers that cannot be.
         """
-        ids, offsets = (_map(Path(f"{stem}.{part}.npy")) for part in ("ids", "offsets"))
-        if ids.dtype.kind != "u" or offsets.dtype != np.int64 or not len(offsets) or offsets[-1] != len(ids):
+        ids, offsets = (_map(Path(f"{stem}.{part}.npy"), kinds) for part, kinds in _KINDS.items())
+        sane = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(ids)
+        # Taken together they tell where every sequence begins and ends, which no later reader asks again.
+        if not sane or not all(bool((part[1:] >= part[:-1]).all()) for part in _blocks(offsets)):
             raise DataError(f"{stem}.ids.npy and {stem}.offsets.npy must belong together, but do not; prepare again")
+        largest = max((int(part.max()) for part in _blocks(ids)), default=0)
+        if largest >= limit:
+            raise DataError(f"{stem}.ids.npy must hold numbers below {limit:,}, but has {largest:,}; prepare again")
         return cls(ids, offsets)
 
 
-def _map(path: Path) -> npt.NDArray[Any]:
+_KINDS = {"ids": ("<u2", "<u4"), "offsets": ("<i8",)}  # types of numbers in the two files, as NumPy spells them
+
+_BLOCK = 2**20  # numbers looked at together, few enough to stay in the processor's cache
+
+# As NumPy writes it. Its own reader takes any Python literal there, and any kind of object.
+_HEADER = re.compile(rb"\{'descr': '([<|>]\w\d)', 'fortran_order': False, 'shape': \((\d{1,18}),\), \} *\n")
+_MAGIC = b"\x93NUMPY\x01\x00"
+_LONGEST_HEADER = 2**10
+
+
+def _map(path: Path, kinds: Sequence[str]) -> npt.NDArray[Any]:
     try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC) + 2 + _LONGEST_HEADER)
+            size = os.fstat(file.fileno()).st_size
+        start = len(_MAGIC) + 2 + int.from_bytes(head[len(_MAGIC) : len(_MAGIC) + 2], "little")
+        header = _HEADER.fullmatch(head, len(_MAGIC) + 2, start)
+        kind = header[1].decode() if header else "another"
+        if header is None or not head.startswith(_MAGIC) or kind not in kinds:
+            raise ValueError(f"it has no header of a flat array of {' or '.join(kinds)}")
+        length, dtype = int(header[2]), np.dtype(kind)
+        if size != start + length * dtype.itemsize:
+            raise ValueError(f"it has {size:,} bytes, but its header tells of {length:,} numbers")
         # As a plain array: the memmap class itself is slow to slice.
-        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        return mapped
+        return np.memmap(path, dtype, "r", start, (length,)).view(np.ndarray)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} must be an array of token ids, but cannot be read: {error}; prepare again"
         ) from error
+
+
+def _blocks(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield the values a block at a time; each block ends with the first value of the next."""
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK + 1]
 
 
 class SequenceWriter:

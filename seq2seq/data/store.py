@@ -22,12 +22,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seq2seq.data.corpora.base import TRAIN, Corpus, resolve_split, resolve_splits
 from seq2seq.data.formats import Pair, read_lines
 from seq2seq.data.manifest import Portion, portions_of, read_manifest
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, DataError, listing
+
+_ANY = 2**32  # ids of 32 bits are less
+
+_ROWS = 2**16  # pairs whose links are looked at together
 
 
 def side_names(source: str, target: str) -> tuple[str, str]:
@@ -67,6 +73,7 @@ class PreparedData:
                     f"{self.folder / name} must be the tokenizer of these ids, but has changed; prepare again"
                 )
         self.source_tokenizer, self.target_tokenizer = models[0], models[-1]
+        self._mapped: dict[str, Sequences] = {}
 
     def resolve(self, split: str) -> str:
         """Return the canonical name of a split, as :meth:`seq2seq.data.corpora.Corpus.resolve` of its corpus does.
@@ -109,7 +116,10 @@ class PreparedData:
         if not self.manifest["splits"][split]["ids"]:
             known = (name for name, entry in self.manifest["splits"].items() if entry["ids"])
             raise DataError(f"`split` must be one of {listing(known)} to have token ids, but is {split!r} instead")
-        source, target = (Sequences.open(self.folder / f"{split}.{side}") for side in self._sides)
+        source, target = (
+            self._opened(f"{split}.{side}", model.vocab_size)
+            for side, model in zip(self._sides, (self.source_tokenizer, self.target_tokenizer), strict=True)
+        )
         pairs = self.manifest["splits"][split]["pairs"]
         if {len(source), len(target)} != {pairs}:
             raise DataError(
@@ -117,6 +127,12 @@ class PreparedData:
                 "targets instead; prepare it again"
             )
         return source, target
+
+    def _opened(self, stem: str, limit: int) -> Sequences:
+        """Map a file, once: all of it is looked at on the way."""
+        if stem not in self._mapped:
+            self._mapped[stem] = Sequences.open(self.folder / stem, limit)
+        return self._mapped[stem]
 
     def text(self, split: str) -> tuple[list[str], list[str]]:
         """Return the raw source and target sentences of any split but ``train``.
@@ -128,8 +144,16 @@ class PreparedData:
         if split == TRAIN:
             known = (name for name in self.splits if name != TRAIN)
             raise DataError(f"`split` must be one of {listing(known)} to have raw text, but is {TRAIN!r} instead")
-        source, target = (list(read_lines(self.folder / f"{split}.{code}.txt")) for code in self.languages(split))
+        source, target = (self._lines(split, code) for code in self.languages(split))
         return source, target
+
+    def _lines(self, split: str, part: str) -> list[str]:
+        """Return the lines of a text file, one for each pair of a split."""
+        path = self.folder / f"{split}.{part}.txt"
+        lines, pairs = list(read_lines(path)), self.manifest["splits"][split]["pairs"]
+        if len(lines) != pairs:
+            raise DataError(f"{path} must have {pairs} lines, one a pair, but has {len(lines)}; prepare it again")
+        return lines
 
     def links(self, split: str) -> Sequences | None:
         """Return the sure links between pieces of ``train`` or ``validation``, mapped from disk.
@@ -141,8 +165,14 @@ class PreparedData:
             DataError: the split does not exist.
         """
         split = self.resolve(split)
-        entry = self.manifest["splits"][split]
-        return Sequences.open(self.folder / f"{split}.links") if self._aligned(split) and entry["ids"] else None
+        stem = f"{split}.links"
+        if not self._aligned(split) or not self.manifest["splits"][split]["ids"]:
+            return None
+        known = stem in self._mapped
+        links = self._opened(stem, _ANY)
+        if not known:
+            check_links(links, *self.ids(split), self.folder / stem)
+        return links
 
     def alignments(self, split: str) -> list[str] | None:
         """Return the word links of each pair of raw text in Pharaoh format, from source to target.
@@ -153,9 +183,7 @@ class PreparedData:
             DataError: the split does not exist.
         """
         split = self.resolve(split)
-        return (
-            list(read_lines(self.folder / f"{split}.align.txt")) if self._aligned(split) and split != TRAIN else None
-        )
+        return self._lines(split, "align") if self._aligned(split) and split != TRAIN else None
 
     @property
     def _sides(self) -> tuple[str, str]:
@@ -163,6 +191,35 @@ class PreparedData:
 
     def _aligned(self, split: str) -> bool:
         return bool(self.manifest["splits"][split].get("aligned"))
+
+
+def check_links(links: Sequences, source: Sequences, target: Sequences, stem: Path) -> None:
+    """Refuse links between pieces that there are not.
+
+    Args:
+        links: of each pair, as :meth:`PreparedData.links` gives them.
+        source: source ids.
+        target: target ids.
+        stem: where the links are, for messages.
+
+    Raises:
+        DataError: there are such links, or not one sequence of them for each pair.
+    """
+    problem = "" if len(links) == len(source) else f"{len(links):,} sequences for {len(source):,} pairs"
+    for start in range(0, 0 if problem else len(links), _ROWS):
+        rows = slice(start, start + _ROWS)
+        lengths = links.lengths[rows]
+        first = int(links.offsets[start])
+        places = links.ids[first : first + int(lengths.sum())]
+        if (lengths % 2).any():
+            problem = "half a link"
+        elif any(
+            (places[side::2] >= np.repeat(ids.lengths[rows], lengths // 2)).any()
+            for side, ids in enumerate((source, target))
+        ):
+            problem = "links to pieces that are not in their sentences"
+    if problem:
+        raise DataError(f"{stem}.ids.npy and {stem}.offsets.npy must fit the ids, but hold {problem}; prepare again")
 
 
 class Prepared(Corpus):

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import sentencepiece
 
 from seq2seq.config import PositiveInt, Range
+from seq2seq.data.model_check import MAX_MODEL_BYTES, accept, check
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -31,9 +32,6 @@ WORD_START = "▁"
 """What SentencePiece writes for the space before a word, at the start of the word's first piece."""
 
 _TAG = re.compile(r"<2([A-Za-z][A-Za-z0-9_-]*)>")
-
-MAX_MODEL_BYTES = 64 * 2**20
-"""A larger file is no tokenizer: 100,000 pieces take about 2 MB."""
 
 _ERRORS_ONLY = 2  # SentencePiece's log level; its messages also come as exceptions
 _LONGEST_LINE = 2**30  # bytes; the library's own limit of 4192 drops longer lines without a word
@@ -76,15 +74,12 @@ class Tokenizer:
         serialized: the same bytes, for checkpoints.
 
     Raises:
-        DataError: not a SentencePiece model, or one with other special ids.
+        DataError: not a SentencePiece model, one that harms the library, or one with other special ids.
     """
 
     def __init__(self, serialized: bytes, origin: str = "the tokenizer model") -> None:
+        check(serialized, origin)
         self.serialized = serialized
-        if len(serialized) > MAX_MODEL_BYTES:
-            raise DataError(
-                f"{origin} must be a SentencePiece model of at most {MAX_MODEL_BYTES} bytes, but is larger"
-            )
         try:
             # An empty model is the library's way to ask for none at all, so it must not get that far.
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=serialized or b"\0")
@@ -166,14 +161,20 @@ class Tokenizer:
             strength: of a ``bpe`` model, the probability that a merge is left out (Provilkov et al. 2020); of a
                 ``unigram`` model, alpha, where all segmentations have their chance (Kudo 2018).
             seed: from 0 up to, but without, 2**32.
+
+        Raises:
+            DataError: the model is of another type, which knows only one way to split a text.
         """
         # Several threads would share out the sentences as it comes. The seed is the whole library's, so one call at
         # a time; its largest value means none.
         with _sampling:
             sentencepiece.set_random_generator_seed(seed % (2**32 - 1))
-            ids: list[list[int]] = self._processor.encode(
-                list(sentences), out_type=int, num_threads=1, enable_sampling=True, alpha=strength, nbest_size=-1
-            )
+            try:
+                ids: list[list[int]] = self._processor.encode(
+                    list(sentences), out_type=int, num_threads=1, enable_sampling=True, alpha=strength, nbest_size=-1
+                )
+            except RuntimeError as error:
+                raise DataError(f"the tokenizer must be of type unigram or bpe to be sampled from: {error}") from None
         return ids
 
     def decode(self, sentences: Sequence[Sequence[int]]) -> list[str]:
@@ -239,6 +240,7 @@ def train_tokenizer(
         )
     except RuntimeError as error:
         raise DataError(_explain(str(error), config)) from error
+    accept(model.getvalue())
     tokenizer = Tokenizer(model.getvalue())
     tokenizer.save(path)
     return tokenizer

@@ -6,6 +6,7 @@ hypotheses by the three functions here, written once over whatever tree of tenso
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
@@ -65,7 +66,7 @@ class DecoderOutput(NamedTuple):
     weights: tuple[Tensor, ...]
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, ABC):
     """Turns embedded target pieces and a state into hidden vectors and the next state.
 
     Training gives all T positions at once to a fresh state; a search gives one position at a time. Both ways give
@@ -89,6 +90,7 @@ class Decoder(nn.Module):
         """Return the state before the first target piece."""
         raise NotImplementedError
 
+    @abstractmethod
     def forward(self, embedded: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
         """Decode the next T positions, given the embedded pieces (B,T,E) that stand before them."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention, AttentionOutput
-from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.config import Component, Layers, Probability
 from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Memory
@@ -59,7 +59,7 @@ class RNNDecoder(Decoder):
         self_attention: Component[Attention],
         *,
         cell: Literal["lstm", "gru"],
-        num_layers: PositiveInt,
+        num_layers: Layers,
         attend: Literal["after", "before"],
         input_feeding: bool,
         dropout: Probability,

@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
-from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.config import Component, Layers, Probability, Width
 from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Memory
@@ -52,8 +52,8 @@ class TransformerDecoder(Decoder):
         attention: Component[Attention],
         self_attention: Component[Attention],
         *,
-        num_layers: PositiveInt,
-        feed_forward_dim: PositiveInt,
+        num_layers: Layers,
+        feed_forward_dim: Width,
         activation: Activation,
         norm: Norm,
         norm_position: NormPosition,

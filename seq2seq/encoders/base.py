@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -22,7 +23,7 @@ class Memory(NamedTuple):
     summary: Tensor
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """Turns embedded source pieces into a :class:`Memory`.
 
     Attributes:
@@ -34,6 +35,7 @@ class Encoder(nn.Module):
     output_dim: int
     uses_self_attention: ClassVar[bool] = True
 
+    @abstractmethod
     def forward(self, embedded: Tensor, is_token: Tensor | None, lengths: Tensor) -> Memory:
         """Encode.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
-from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.config import Component, Layers, Probability
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory
 from seq2seq.errors import ConfigError
@@ -42,7 +42,7 @@ class BiLSTMEncoder(Encoder):
         output_dim: int,
         self_attention: Component[Attention],
         *,
-        num_layers: PositiveInt,
+        num_layers: Layers,
         dropout: Probability,
     ) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
-from seq2seq.config import Component, PositiveInt, Probability
+from seq2seq.config import Component, Layers, Probability, Width
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory
 from seq2seq.layers import (
@@ -42,8 +42,8 @@ class TransformerEncoder(Encoder):
         output_dim: int,
         self_attention: Component[Attention],
         *,
-        num_layers: PositiveInt,
-        feed_forward_dim: PositiveInt,
+        num_layers: Layers,
+        feed_forward_dim: Width,
         activation: Activation,
         norm: Norm,
         norm_position: NormPosition,

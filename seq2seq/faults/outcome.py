@@ -1,4 +1,4 @@
-"""What came of a number of faults."""
+"""What came of harm done on purpose."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of faults of one kind.
+    """The result of many trials of one kind.
 
     Attributes:
-        name: what was done.
+        name: what was tried.
         trials: how often.
-        failures: what should not have happened, a line for each time; none where every promise was kept.
-        facts: figures beside it.
+        failures: one line for each trial that ended as it must not, with what it takes to do it again.
+        facts: what was measured on the way, such as seconds.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import ExponentialAverage, Optimizer
 from seq2seq.runtime import random_state, restore_random_state
 from seq2seq.training.gradients import Gradients
+from seq2seq.translate import load_weights
 
 Tensors = dict[str, Tensor]
 
@@ -118,14 +120,16 @@ class Learner:
             CheckpointError: something is missing or of another shape.
         """
         tensors = snapshot.training_tensors
-        parameters = dict(self.model.named_parameters())
-        if self.average is None:
-            _copy("", snapshot.weights, parameters)
-        else:
-            _copy("", snapshot.weights, dict(zip(parameters, self.average.averages, strict=True)))
-            _copy("raw.", tensors, parameters)
-        self.optimizer.load_state(part(tensors, "optimizer."))
-        restore_random_state(part(tensors, "random."), self.device)
+        load_weights(self.model, snapshot)
+        if self.average is not None:
+            for average, parameter in zip(self.average.averages, self.model.parameters(), strict=True):
+                average.copy_(parameter)
+            load_weights(self.model, replace(snapshot, weights=part(tensors, "raw.")))
+        try:
+            self.optimizer.load_state(part(tensors, "optimizer."))
+            restore_random_state(part(tensors, "random."), self.device)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's training state does not fit the run: {error}") from error
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -136,17 +140,6 @@ def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
     if any(value.is_cuda for value in tensors.values()):
         torch.cuda.synchronize()
     return copies
-
-
-def _copy(prefix: str, source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
-    for name, value in target.items():
-        found = source.get(prefix + name)
-        if found is None or found.shape != value.shape:
-            what = "is missing" if found is None else f"is of shape {tuple(found.shape)}"
-            raise CheckpointError(
-                f"the checkpoint's {prefix}{name} must be of shape {tuple(value.shape)}, but {what} instead"
-            )
-        value.copy_(found)
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

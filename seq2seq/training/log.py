@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,23 +18,40 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from seq2seq.data.batching import Batch
-from seq2seq.errors import UserError, printable
+from seq2seq.errors import DataError, UserError, printable
+from seq2seq.plainjson import is_number, is_whole, values_of
 from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration
 from seq2seq.training.state import State, Validation
 
 LOG_FILE = "log.jsonl"
 
+LONGEST_ROW = 2**16
+"""Bytes; a row has a dozen numbers, and one more for each validation split."""
+
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's log; a last row torn by a crash is left out."""
-    rows = []
+    """Return the rows of a run's log, each with its ``step`` and other numbers.
+
+    A last row torn by a crash is left out, and so is whatever no run writes: the folder may be a stranger's.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    rows: list[dict[str, Any]] = []
     path = run / LOG_FILE
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+    if not path.is_file():
+        return rows
+    try:
+        with path.open("rb") as file:
+            for line in iter(partial(file.readline, LONGEST_ROW), b""):
+                row = values_of(line)
+                if isinstance(row, dict) and is_whole(row.get("step")):
+                    rows.append({key: value for key, value in row.items() if is_number(value)})
+    except ValueError:
+        pass  # torn
+    except OSError as error:
+        raise DataError(f"{path} must be the log of a run, but cannot be read: {error.strerror}") from error
     return rows
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from seq2seq.data.batching import Position
+from seq2seq.errors import CheckpointError, listing, shown
+from seq2seq.plainjson import is_number, is_whole
+
+MOST_COUNTED = 10**9
+"""Updates, epochs or batches of a run: a thousand a second would take eleven days."""
 
 
 @dataclass
@@ -30,6 +36,39 @@ class State:
     stale: int = 0
     skipped: int = 0
     rate: float = 1.0
+
+    @classmethod
+    def restored(cls, values: Mapping[str, Any]) -> State:
+        """Return the state that a checkpoint tells of; what versions before this one did not keep is as at the start.
+
+        Raises:
+            CheckpointError: a value is unknown or cannot be.
+        """
+        place = values.get("position")
+        if not isinstance(place, dict):
+            raise CheckpointError(
+                f"the checkpoint's `position` must be a place in the data, but is {shown(place)} instead"
+            )
+        start = asdict(cls())
+        known = (start.keys() | start["position"].keys()) - {"position"}
+        found = {**values, **place}
+        del found["position"]
+        wrong = {key for key, value in found.items() if key not in known or not _is_possible(key, value)}
+        if wrong or not place.keys() <= start["position"].keys():
+            raise CheckpointError(
+                "the checkpoint must say by numbers where its run was, "
+                f"but does not in {listing(map(shown, wrong or place))}"
+            )
+        return cls(**{**values, "position": Position(**place)})
+
+
+def _is_possible(key: str, value: Any) -> bool:
+    """Return whether a value of a state can be."""
+    if key == "best" and value is None:
+        return True
+    if key in ("best", "seconds", "rate"):
+        return is_number(value) and math.isfinite(value) and (key == "best" or value >= 0)
+    return is_whole(value, most=MOST_COUNTED)
 
 
 @dataclass(frozen=True)

@@ -273,10 +273,13 @@ class Trainer:
         self._returns = 0
 
     def resume(self, snapshot: Snapshot) -> None:
-        """Go on from a checkpoint of this run."""
+        """Go on from a checkpoint of this run.
+
+        Raises:
+            CheckpointError: what it says of the training cannot be.
+        """
+        self.state = State.restored(snapshot.training)
         self.learner.restore(snapshot)
-        values = dict(snapshot.training)
-        self.state = State(**{**values, "position": Position(**values["position"])})
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
         self._saved = self.state.step, self._validated
         # The process before may have been killed when the checkpoint was written and no link led to it yet.

@@ -16,11 +16,12 @@ import pytest
 
 from seq2seq.config import Component
 from seq2seq.data import encoding as module
+from seq2seq.data.batching import pack
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Files, Multi30k
 from seq2seq.data.prepare import prepare
 from seq2seq.data.sequences import Sequences, SequenceWriter
-from seq2seq.data.store import Prepared, PreparedData
+from seq2seq.data.store import Prepared, PreparedData, check_links
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 
@@ -82,7 +83,7 @@ def test_sequences_come_back_from_disk_in_the_narrowest_type(tmp_path, vocab_siz
         for chunk in chunks:
             writer.append(chunk)
         assert writer.tokens == 4
-    sequences = Sequences.open(tmp_path / "s")
+    sequences = Sequences.open(tmp_path / "s", vocab_size)
     assert [ids.tolist() for ids in sequences] == [[1, 2, 3], [], [vocab_size - 1]]
     assert sequences.lengths.tolist() == [3, 0, 1]
     assert len(sequences) == 3
@@ -92,7 +93,7 @@ def test_sequences_come_back_from_disk_in_the_narrowest_type(tmp_path, vocab_siz
 def test_no_sequences_at_all_can_be_stored(tmp_path):
     with SequenceWriter(tmp_path / "s", 100):
         pass
-    assert len(Sequences.open(tmp_path / "s")) == 0
+    assert len(Sequences.open(tmp_path / "s", 100)) == 0
 
 
 def test_an_index_outside_is_an_error(tmp_path):
@@ -106,10 +107,105 @@ def test_arrays_that_do_not_belong_together_or_hold_objects_are_refused(tmp_path
     np.save(tmp_path / "s.ids.npy", np.zeros(3, dtype=np.uint16))
     np.save(tmp_path / "s.offsets.npy", np.array([0, 2]))
     with pytest.raises(DataError, match="must belong together"):
-        Sequences.open(tmp_path / "s")
+        Sequences.open(tmp_path / "s", 100)
     np.save(tmp_path / "s.ids.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(DataError, match="must be an array of token ids"):
-        Sequences.open(tmp_path / "s")
+        Sequences.open(tmp_path / "s", 100)
+
+
+@pytest.mark.parametrize(
+    ("ids", "offsets", "words"),
+    [
+        ([1, 2, 100], [0, 3], "must hold numbers below 100, but has 100"),
+        ([1, 2, 3], [0, 2, 1, 3], "must belong together"),
+        ([1, 2, 3], [1, 3], "must belong together"),
+        ([1, 2, 3], [-3, 3], "must belong together"),
+        ([1, 2, 3], [], "must belong together"),
+        ([[1, 2, 3]], [0, 3], "no header of a flat array"),
+        ([1, 2, 3], [[0, 3]], "no header of a flat array"),
+        ([1, 2, 3], [0.0, 3.0], "no header of a flat array"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_before_anyone_uses_them(tmp_path, ids, offsets, words):
+    np.save(tmp_path / "s.ids.npy", np.array(ids, dtype=np.uint16))
+    np.save(
+        tmp_path / "s.offsets.npy",
+        np.array(offsets, dtype=float if 0.0 in offsets and type(offsets[0]) is float else np.int64),
+    )
+    with pytest.raises(DataError, match=words):
+        Sequences.open(tmp_path / "s", 100)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\xff\xff{", b"\x80\x04}.", b"\x93NUMPY\x01\x00\x76\x00" + b"(" * 118],
+)
+def test_no_file_in_the_place_of_an_array_makes_reading_fail_otherwise(tmp_path, content):
+    (tmp_path / "s.ids.npy").write_bytes(content)
+    np.save(tmp_path / "s.offsets.npy", np.array([0]))
+    with pytest.raises(DataError, match="must be an array of token ids"):
+        Sequences.open(tmp_path / "s", 100)
+
+
+def test_an_array_that_is_shorter_than_its_header_says_is_refused(tmp_path):
+    with SequenceWriter(tmp_path / "s", 100) as writer:
+        writer.append([[1, 2, 3]])
+    path = tmp_path / "s.ids.npy"
+    path.write_bytes(path.read_bytes().replace(b"(3,)", b"(4,)"))
+    with pytest.raises(DataError, match="has 134 bytes, but its header tells of 4 numbers"):
+        Sequences.open(tmp_path / "s", 100)
+
+
+@pytest.mark.parametrize(
+    ("links", "words"),
+    [
+        ([[0, 0], [1]], "half a link"),
+        ([[0, 0], [0, 2]], "links to pieces that are not in their sentences"),
+        ([[3, 0], []], "links to pieces that are not in their sentences"),
+        ([[0, 0]], "1 sequences for 2 pairs"),
+    ],
+)
+def test_links_lead_to_pieces_of_their_own_sentences(tmp_path, links, words):
+    source, target = pack([[5, 6, 7], [8]]), pack([[5], [6, 7]])
+    check_links(pack([[2, 0, 0, 0], [0, 1]]), source, target, tmp_path / "train.links")
+    with pytest.raises(DataError, match=words):
+        check_links(pack(links), source, target, tmp_path / "train.links")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"files": {"train.en.ids.npy": "12"}}, "must be a number of pairs or bytes"),
+        ({"files": {"../other": 3}}, "must be a plain name"),
+        ({"key": ["x"]}, "must be text"),
+        ({"aliases": {"a": 3}}, "what cannot be"),
+        ({"splits": 3}, "what cannot be"),
+    ],
+)
+def test_a_manifest_that_says_what_cannot_be_is_refused_in_one_line(bench, change, words):
+    folder = bench().folder
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataError, match=words) as caught:
+        PreparedData(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, "1" * 5000, '{"format": 1, "files": "\\ud800"}', " " * 2**22 + "{}"]
+)
+def test_no_manifest_makes_reading_fail_with_anything_but_a_message(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(DataError, match="must be the manifest of prepared data, but cannot be read"):
+        PreparedData(tmp_path)
+
+
+def test_text_that_has_lost_a_line_is_refused(bench):
+    data = bench()
+    path = data.folder / "test.en.txt"
+    path.write_text("one line\n")
+    with pytest.raises(DataError, match=r"test\.en\.txt must have \d+ lines, one a pair, but has 1"):
+        data.text("test")
 
 
 # --- What is prepared ---
@@ -153,7 +249,7 @@ def test_only_training_pairs_are_dropped_and_every_reason_is_counted(bench):
 def test_the_manifest_accounts_for_everything(bench):
     manifest = bench().manifest
     assert (manifest["source"], manifest["target"], manifest["corpus"]["name"]) == ("en", "de", "files")
-    train = Sequences.open(next(bench.root.iterdir()) / "train.de")
+    train = Sequences.open(next(bench.root.iterdir()) / "train.de", 100)
     assert manifest["splits"]["train"] == {
         "pairs": 300,
         "ids": True,

@@ -7,7 +7,7 @@ import random
 import pytest
 import sentencepiece
 
-from seq2seq.data import tokenizer as module
+from seq2seq.data import model_check
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError
 
@@ -163,7 +163,7 @@ def test_a_truncated_model_is_refused(tmp_path, trained):
 
 def test_a_model_above_the_size_limit_is_refused(tmp_path, trained, monkeypatch):
     trained.save(tmp_path / "m")
-    monkeypatch.setattr(module, "MAX_MODEL_BYTES", 1000)
+    monkeypatch.setattr(model_check, "MAX_MODEL_BYTES", 1000)
     with pytest.raises(DataError, match="at most 1000 bytes"):
         Tokenizer.load(tmp_path / "m")
 
