@@ -8,7 +8,7 @@ A checkpoint is written to a temporary folder, flushed to the disk and renamed. 
 are replaced in one step.
 """
 
-from seq2seq.checkpoint.kept import locate, newest_valid, point, prune, remove_unfinished
+from seq2seq.checkpoint.kept import load_newest, locate, newest_valid, point, prune, remove_unfinished
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
 from seq2seq.checkpoint.writing import folder_of, save
@@ -19,6 +19,7 @@ __all__ = [
     "damage",
     "folder_of",
     "load",
+    "load_newest",
     "locate",
     "newest_valid",
     "point",
