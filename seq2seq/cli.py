@@ -20,7 +20,7 @@ from seq2seq.errors import ConfigError, UserError, printable
 from seq2seq.mistakes import explain
 from seq2seq.resuming import RESUME, implied, resumed
 from seq2seq.spelling import CONFIGS
-from seq2seq.terminal import warn
+from seq2seq.terminal import print_anything, warn
 from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
         def program() -> None:
             # Otherwise Hydra prints its own errors and leaves with status 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            print_anything()
             try:
                 added.extend(implied(sys.argv[1:], Groups.of(sys.argv[1:])))
                 sys.argv[1:] = with_added(sys.argv[1:], added)

@@ -93,11 +93,12 @@ class RunConfig(Architecture):
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Sections that these parts have no use for."""
+        """Sections and single settings that these parts have no use for."""
         parts = (self.encoder.target, self.decoder.target)
         recurrent = not any(part.uses_self_attention for part in parts)
         brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
-        return ("self_attention",) * recurrent + ("cleaning", "tokenizer") * brought
+        made = () if self.tokenizer.model is None else tuple(f"tokenizer.{key}" for key in self.tokenizer.identity())
+        return ("self_attention",) * recurrent + (("cleaning", "tokenizer") if brought else made)
 
     def __post_init__(self) -> None:
         joint = self.tokenizer.joint or self.tokenizer.model is not None  # of which one finds out when it is read

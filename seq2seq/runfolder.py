@@ -49,6 +49,7 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
     try:
         if run_dir is not None:
             run = Path(run_dir)
+            run_dir.encode()
             run.mkdir(parents=True, exist_ok=True)
             _try_to_write(run)
             return run
@@ -63,6 +64,11 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
             return run
     except OSError as error:
         raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"`run_dir` must be of characters that this locale can write, but is {run_dir!r} instead; "
+            "set PYTHONUTF8=1"
+        ) from None
 
 
 def _try_to_write(folder: Path) -> None:
