@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from torch import nn
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig
 from seq2seq.errors import CheckpointError, ConfigError, suggest
+from seq2seq.runfolder import begun
 from seq2seq.terminal import say, warn
 
 SHOWN = 6
@@ -56,6 +57,13 @@ def begin_with(model: nn.Module, path: str, source: Tokenizer, target: Tokenizer
     folder = locate_initial(path)
     for words in take_weights(model, checkpoint.load(folder), source, target).lines(folder):
         say(words)
+
+
+def lasting(config: TokenizerConfig, run_dir: str | None) -> TokenizerConfig:
+    """Let a run that goes on take its own tokenizer, where the one that it was given has gone since."""
+    if config.model is None or Path(config.model).exists() or not begun(run_dir):
+        return config
+    return replace(config, model=run_dir)
 
 
 @dataclass

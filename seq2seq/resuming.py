@@ -111,7 +111,7 @@ def settings_of(path: str) -> dict[str, Any]:
     if not begun(run):
         refuse_lost_checkpoints(run, setting=RESUME)
         raise ConfigError(f"{words} has none; begin it with {RUN_DIR}={path} and its settings")
-    return copy.deepcopy(settings)
+    return settings
 
 
 def nearest(path: Path) -> str:

@@ -28,7 +28,7 @@ from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import begin_with, freeze, locate_initial, trainable
+from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
 from seq2seq.lock import only_writer
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
@@ -159,9 +159,9 @@ def train(config: RunConfig, values: Values) -> Path:
             "of that run, with `run_dir` as its folder"
         )
     device = choose_device(config.trainer.device)
-    config = with_own_tokenizer(config)
+    config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
     check_parts(config)
-    if config.init_from is not None and not goes_on(config):
+    if config.init_from is not None and not begun(config.run_dir):
         locate_initial(config.init_from)  # before hours of preparing
     data = prepare_data(config)
     tests = test_sets(config, data)
@@ -179,19 +179,6 @@ def train(config: RunConfig, values: Values) -> Path:
         for test in tests:
             report(test, run / "evaluation" / test.split)
     return run
-
-
-def goes_on(config: RunConfig) -> bool:
-    """Return whether a run has checkpoints already, so that what it began with is not needed any more."""
-    return config.run_dir is not None and begun(Path(config.run_dir))
-
-
-def with_own_tokenizer(config: RunConfig) -> RunConfig:
-    """Let a run that goes on take its own tokenizer, where the one that it was given has gone since."""
-    model = config.tokenizer.model
-    if model is None or Path(model).exists() or not goes_on(config):
-        return config
-    return replace(config, tokenizer=replace(config.tokenizer, model=config.run_dir))
 
 
 def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:

@@ -76,9 +76,11 @@ def _try_to_write(folder: Path) -> None:
         pass
 
 
-def begun(run: Path) -> bool:
-    """Return whether a run folder has a checkpoint, whole or not, that a run would go on from."""
-    checkpoints = run / "checkpoints"
+def begun(run: str | Path | None) -> bool:
+    """Return whether a run folder has a checkpoint, whole or not, so that a run would go on from it."""
+    if run is None:
+        return False
+    checkpoints = Path(run) / "checkpoints"
     return any(any(checkpoints.glob(f"{start}*")) for start in (PREFIX, f"{OLD}{PREFIX}"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.run import RunConfig, train
+from seq2seq.terminal import print_anything, say
 
 ROOT = cli.CONFIGS.parent
 
@@ -307,6 +309,14 @@ def test_a_run_is_never_made_of_settings_that_still_name_another(here: Path) -> 
     with pytest.raises(ConfigError, match="`resume` must be null by the time a run is made"):
         train(parse(RunConfig, values), values)
     assert not Path("new").exists()
+
+
+def test_a_terminal_that_lacks_a_letter_shows_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    print_anything()
+    say("für 10 €, \udcfc")
+    assert shown.getvalue() == b"f\\xfcr 10 \\u20ac, \\udcfc\n"
 
 
 @pytest.mark.slow
