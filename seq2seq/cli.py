@@ -74,7 +74,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             os.environ["HYDRA_FULL_ERROR"] = "1"
             print_anything()
             try:
-                added.extend(implied(sys.argv[1:], Groups.of(sys.argv[1:])))
+                added.extend(implied(schema, sys.argv[1:], Groups.of(sys.argv[1:])))
                 sys.argv[1:] = with_added(sys.argv[1:], added)
                 refuse_wrong_jobs(name, schema, sys.argv[1:], added)
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
@@ -101,7 +101,7 @@ def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
     """
     GlobalHydra.instance().clear()  # the program that asks may be one of Hydra's, too
     groups = Groups.of(overrides)
-    added = implied(overrides, groups)
+    added = implied(schema, overrides, groups)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             values = resumed(plain(hydra.compose(name, [*added, *overrides])), overrides, groups)

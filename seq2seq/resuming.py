@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,21 @@ def resumed(values: Values, overrides: Sequence[str], groups: Groups) -> dict[st
     return settings | {RESUME: None, RUN_DIR: run}
 
 
-def implied(arguments: Sequence[str], groups: Groups) -> list[str]:
+def implied(schema: type[Any], arguments: Sequence[str], groups: Groups) -> list[str]:
     """Return the choices by name that a run was made with and a command line that resumes it does not mention.
 
     Hydra then composes the parts that the run has, so that each of their settings can be given and none of others.
 
+    Args:
+        schema: what the command reads; only one that trains can resume.
+        arguments: the command line.
+        groups: what can be chosen by name.
+
     Raises:
         ConfigError: there is no such run.
     """
+    if RESUME not in {field.name for field in fields(schema)}:
+        return []
     named = {text.partition("=")[0].lstrip("+~") for text in arguments}
     runs = [text for text in arguments if text.partition("=")[0].lstrip("+") == RESUME and "=" in text]
     try:

@@ -133,9 +133,9 @@ def refuse_lost_checkpoints(run: Path, *, setting: str = "run_dir") -> None:
     steps = [row["step"] for row in read_log(run) if isinstance(row, dict) and isinstance(row.get("step"), int)]
     if max(steps, default=0) > 0:
         raise ConfigError(
-            f"`{setting}` must be a new folder or have checkpoints, but {run} has a log of {max(steps)} steps and no "
-            f"checkpoint to go on from; put its checkpoints back, give a new run_dir, or remove {run / LOG_FILE} to "
-            "start afresh there"
+            f"`{setting}` must have checkpoints of what it has a log of, but {run} has a log of {max(steps)} steps "
+            "and no checkpoint: they were removed, or the run was killed before its first; put them back, give a new "
+            f"run_dir, or remove {run / LOG_FILE} to start afresh there"
         )
 
 

@@ -21,6 +21,7 @@ from seq2seq import checkpoint, cli, runfolder
 from seq2seq.comparison_plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
+from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig, train
 from seq2seq.terminal import print_anything, say
 
@@ -218,7 +219,9 @@ def test_a_run_that_cannot_go_on_so_is_refused_in_one_line(
 def test_a_run_without_checkpoints_never_begins_anew_in_silence(here: Path, refused: Refused) -> None:
     shutil.rmtree("runs/first/checkpoints")
     [line] = refused("resume=runs/first")
-    assert line.startswith("`resume` must be a new folder or have checkpoints, but runs/first has a log of 4 steps")
+    assert line.startswith(
+        "`resume` must have checkpoints of what it has a log of, but runs/first has a log of 4 steps"
+    )
     log_of(here / "runs/first").unlink()
     [line] = refused("resume=runs/first")
     assert line.endswith("runs/first has none; begin it with run_dir=runs/first and its settings")
@@ -234,7 +237,7 @@ def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, 
 def test_a_run_folder_whose_checkpoints_are_gone_is_refused(here: Path) -> None:
     shutil.rmtree("runs/first/checkpoints")
     values = settings("runs/first") | {"run_dir": "runs/first"}
-    words = r"^`run_dir` must be .* runs/first has a log of 4 steps and no checkpoint .*remove runs/first/log\.jsonl"
+    words = r"^`run_dir` must be .* runs/first has a log of 4 steps and no checkpoint.*remove runs/first/log\.jsonl"
     with pytest.raises(ConfigError, match=words):
         train(parse(RunConfig, values), values)
 
@@ -296,6 +299,11 @@ def test_other_data_is_refused_with_the_way_to_fine_tune(here: Path) -> None:
 def test_a_comparison_decides_itself_what_goes_on() -> None:
     with pytest.raises(ConfigError, match="must leave resume to the comparison"):
         CompareAttentionConfig(["dot"], ["compare_bilstm"], [1], ["resume=runs/first"], "out", 1, None)
+
+
+def test_only_what_trains_can_resume(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the checkpoint decides `resume`"):
+        cli.read("evaluate", EvaluateConfig, ["checkpoint=runs/first", "resume=runs/frist"])
 
 
 def test_settings_read_by_another_program_are_those_of_the_run(here: Path) -> None:
