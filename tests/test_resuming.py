@@ -237,7 +237,7 @@ def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, 
 def test_a_run_folder_whose_checkpoints_are_gone_is_refused(here: Path) -> None:
     shutil.rmtree("runs/first/checkpoints")
     values = settings("runs/first") | {"run_dir": "runs/first"}
-    words = r"^`run_dir` must be .* runs/first has a log of 4 steps and no checkpoint.*remove runs/first/log\.jsonl"
+    words = r"^`run_dir` must have .* runs/first has a log of 4 steps and no checkpoint.*remove runs/first/log\.jsonl"
     with pytest.raises(ConfigError, match=words):
         train(parse(RunConfig, values), values)
 
