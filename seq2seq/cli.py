@@ -18,8 +18,9 @@ from seq2seq.composed import HYDRA_ERRORS, Composed, Groups, jobs, own_choices, 
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError, printable
 from seq2seq.mistakes import explain
+from seq2seq.resuming import RESUME, implied, resumed
 from seq2seq.spelling import CONFIGS
-from seq2seq.terminal import warn
+from seq2seq.terminal import print_anything, warn
 from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
@@ -44,17 +45,20 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
 
     def decorate(function: Callable[[T, Mapping[str, Any]], object]) -> Callable[[], None]:
         composed = False
+        added: list[str] = []
 
         def task(config: DictConfig) -> None:
             nonlocal composed
             try:
-                values = plain(config)
+                groups = Groups.of(sys.argv[1:])
+                given = [text for text in HydraConfig.get().overrides.task if text not in added]
+                values = resumed(plain(config), given, groups)
                 parsed = understood(name, schema, values, sys.argv[1:])
                 composed = True
                 for words in unheeded(
-                    HydraConfig.get().overrides.task,
+                    given,
                     Composed(values, own_choices(HydraConfig.get().runtime.choices)),
-                    Groups.of(sys.argv[1:]),
+                    groups,
                     getattr(parsed, "unused", ()),
                 ):
                     warn(words)
@@ -68,8 +72,11 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
         def program() -> None:
             # Otherwise Hydra prints its own errors and leaves with status 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            print_anything()
             try:
-                refuse_wrong_jobs(name, schema, sys.argv[1:])
+                added.extend(implied(schema, sys.argv[1:], Groups.of(sys.argv[1:])))
+                sys.argv[1:] = with_added(sys.argv[1:], added)
+                refuse_wrong_jobs(name, schema, sys.argv[1:], added)
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
             except HYDRA_ERRORS as error:
                 if composed:  # not about the command line: a bug, which deserves its traceback
@@ -93,16 +100,30 @@ def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[
         ConfigError: holds every mistake in them.
     """
     GlobalHydra.instance().clear()  # the program that asks may be one of Hydra's, too
+    groups = Groups.of(overrides)
+    added = implied(schema, overrides, groups)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            values = plain(hydra.compose(name, list(overrides)))
+            values = resumed(plain(hydra.compose(name, [*added, *overrides])), overrides, groups)
     except HYDRA_ERRORS as error:
         raise explain(error, name, schema, overrides) from None
     return understood(name, schema, values, overrides), values
 
 
-def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str]) -> None:
+def with_added(arguments: Sequence[str], added: Sequence[str]) -> list[str]:
+    """Return a command line with further overrides, which stand before the first that is given."""
+    first = next((place for place, text in enumerate(arguments) if text.partition("=")[0].lstrip("+") == RESUME), 0)
+    return [*arguments[:first], *added, *arguments[first:]]
+
+
+def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str], added: Sequence[str] = ()) -> None:
     """Read the settings of all jobs of a sweep, so that the last one's mistakes do not show after hours of the first.
+
+    Args:
+        name: the primary configuration.
+        schema: the dataclass that it is read into.
+        arguments: the command line.
+        added: overrides among them that the user has not given.
 
     Raises:
         ConfigError: holds every mistake in any of them.
@@ -120,7 +141,8 @@ def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str]) -> N
                 refused.setdefault(str(error), (error, job))
                 continue
             try:
-                parse(schema, plain(config))
+                given = [text for text in job if text not in added]
+                parse(schema, resumed(plain(config), given, groups))
             except HYDRA_ERRORS:
                 continue  # it refers to what only the job itself has, such as its number
             except ConfigError as error:

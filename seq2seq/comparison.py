@@ -21,8 +21,8 @@ from seq2seq.comparison_runs import Result, Run, measure
 from seq2seq.comparison_table import write_table
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import ConfigError
+from seq2seq.lock import only_writer
 from seq2seq.run import prepare_data
-from seq2seq.runfolder import LOCK, only_writer
 from seq2seq.signals import SignalHandling, exit_status
 from seq2seq.spelling import CONFIGS
 from seq2seq.terminal import duration, say, warn
@@ -44,7 +44,6 @@ def compare(config: CompareAttentionConfig, compose: Compose) -> None:
     output = Path(config.output)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / LOCK).touch()
     except OSError as error:
         raise ConfigError(f"`output` must be a folder that can be written, but is not: {error}") from None
     with only_writer(output, setting="output"):

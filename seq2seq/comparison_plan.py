@@ -23,7 +23,7 @@ SCORES = "evaluation/*/scores.json"
 LONGEST_ROW_NAME = 60
 """Characters of a row's settings in the name of its folder."""
 
-OWN = ("experiment", "attention", "attention@self_attention", "self_attention", "seed", "run_dir")
+OWN = ("experiment", "attention", "attention@self_attention", "self_attention", "seed", "run_dir", "resume")
 """What the comparison sets for each run."""
 
 PLACES = ("name", "run_dir", "prepared_dir")

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,18 +21,21 @@ from seq2seq.config import Component, Range, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
+from seq2seq.data.given import given_tokenizers, model_type
 from seq2seq.data.mixing import Mixing, MixingConfig
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
+from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
+from seq2seq.lock import only_writer
 from seq2seq.model import Architecture
 from seq2seq.objectives import Objective
 from seq2seq.optim import Optimizer, Schedule
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
-from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write_settings
+from seq2seq.runfolder import begun, find_previous, make_run_folder, write_settings
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
@@ -55,6 +58,10 @@ class RunConfig(Architecture):
         prepared_dir: where prepared data is kept.
         seed: decides initial weights, batches and dropout.
         evaluate_split: split to evaluate when training is over; null for none.
+        resume: run folder to go on from, with its own settings; the command line resolves it before a run is made,
+            so that a run has null.
+        init_from: run folder or checkpoint whose weights a new run begins with; null for random ones.
+        freeze: name patterns of parameters that stay as they are, such as ``encoder.*``.
         data: the corpus.
         cleaning: which pairs are kept.
         tokenizer: the vocabulary.
@@ -72,6 +79,9 @@ class RunConfig(Architecture):
     prepared_dir: str
     seed: Annotated[int, Range(low=0, high=2**63 - 1)]
     evaluate_split: str | None
+    resume: str | None
+    init_from: str | None
+    freeze: Sequence[str]
     data: Component[Corpus]
     cleaning: CleaningConfig
     tokenizer: TokenizerConfig
@@ -85,14 +95,16 @@ class RunConfig(Architecture):
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Sections that these parts have no use for."""
+        """Sections and single settings that these parts have no use for."""
         parts = (self.encoder.target, self.decoder.target)
         recurrent = not any(part.uses_self_attention for part in parts)
         brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
-        return ("self_attention",) * recurrent + ("cleaning", "tokenizer") * brought
+        made = () if self.tokenizer.model is None else tuple(f"tokenizer.{key}" for key in self.tokenizer.identity())
+        return ("self_attention",) * recurrent + (("cleaning", "tokenizer") if brought else made)
 
     def __post_init__(self) -> None:
-        if self.model.tie_embeddings == "all" and not self.tokenizer.joint:
+        joint = self.tokenizer.joint or self.tokenizer.model is not None  # of which one finds out when it is read
+        if self.model.tie_embeddings == "all" and not joint:
             raise ConfigError(
                 "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, "
                 "but is 'all' instead"
@@ -119,12 +131,22 @@ def check_parts(config: RunConfig) -> None:
     Raises:
         ConfigError: the message names the key to change.
     """
+    brought = config.data.target is Prepared  # which has a tokenizer of its own
+    given = () if brought or config.tokenizer.model is None else given_tokenizers(config.tokenizer.model)
+    if len(given) > 1 and config.model.tie_embeddings == "all":
+        raise ConfigError(
+            "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.model` has a vocabulary for each "
+            f"language, as {config.tokenizer.model} has, but is 'all' instead"
+        )
+    sizes = [tokenizer.vocab_size for tokenizer in given] or [config.tokenizer.vocab_size]
     with torch.device("meta"):
-        model = config.build(config.tokenizer.vocab_size, config.tokenizer.vocab_size)
-        config.optimizer(list(model.named_parameters()))
+        model = config.build(sizes[0], sizes[-1])
+        freeze(model, config.freeze)
+        config.optimizer(trainable(model))
     config.objective().check(model)
-    if config.data.target is not Prepared:  # which brings a tokenizer of its own
-        config.sampling().check(config.tokenizer.type)
+    if not brought:
+        for kind in {model_type(tokenizer.serialized) for tokenizer in given} or {config.tokenizer.type}:
+            config.sampling().check(kind)
 
 
 def train(config: RunConfig, values: Values) -> Path:
@@ -133,8 +155,16 @@ def train(config: RunConfig, values: Values) -> Path:
     Raises:
         UserError: the configuration, the data or the run folder cannot be used.
     """
+    if config.resume is not None:
+        raise ConfigError(
+            f"`resume` must be null by the time a run is made, but is {config.resume!r} instead; give the settings "
+            "of that run, with `run_dir` as its folder"
+        )
     device = choose_device(config.trainer.device)
+    config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
     check_parts(config)
+    if config.init_from is not None and not begun(config.run_dir):
+        locate_initial(config.init_from)  # before hours of preparing
     data = prepare_data(config)
     tests = test_sets(config, data)
     batches = training_batches(config, data)
@@ -160,7 +190,8 @@ def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:
         ConfigError: a sentence is longer than a batch, or the tokenizer cannot draw as it is asked to.
     """
     sampling = config.sampling()
-    sampling.check(data.manifest["tokenizer"]["settings"]["type"])
+    for kind in {model_type(model.serialized) for model in (data.source_tokenizer, data.target_tokenizer)}:
+        sampling.check(kind)
     source, target = data.ids("train")
     make: Callable[..., TrainingBatches] = TrainingBatches
     if sampling.active:
@@ -212,6 +243,9 @@ def make_trainer(
     write_settings(run, values)  # those of now, also where they were changed for going on
     seed_everything(config.seed)
     model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+    frozen, numbers = freeze(model, config.freeze)
+    if previous is None and config.init_from is not None:
+        begin_with(model, config.init_from, data.source_tokenizer, data.target_tokenizer)
     objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
@@ -238,7 +272,7 @@ def make_trainer(
     learner = Learner(
         model,
         Gradients(model, objective, precision),
-        config.optimizer(list(model.named_parameters())),
+        config.optimizer(trainable(model)),
         clip_norm=config.trainer.clip_norm,
         ema_decay=config.trainer.ema_decay,
     )
@@ -253,6 +287,8 @@ def make_trainer(
         run=run,
     )
     say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")
+    if frozen:
+        say(f"Frozen: {frozen:,} of {numbers:,} parameters")
     if previous is not None:
         trainer.resume(previous)
         say(f"Going on from step {trainer.state.step}")

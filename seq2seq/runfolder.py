@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
+import math
 import secrets
-import socket
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seq2seq import checkpoint
+from seq2seq.checkpoint.writing import PREFIX
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
-from seq2seq.replacing import write_whole
-from seq2seq.spelling import differences
-from seq2seq.terminal import warn
-
-LOCK = ".lock"
+from seq2seq.replacing import OLD, write_whole
+from seq2seq.spelling import changes, differences
+from seq2seq.terminal import say, warn
+from seq2seq.training.log import LOG_FILE, read_log
 
 SETTINGS = "config.json"
 """Every setting of a run, in its folder."""
@@ -35,6 +33,12 @@ FIXED_TRAINER = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "em
 YARDSTICK = ("best_metric", "validation_sentences", "validation_beam")
 """Settings of the trainer that may differ, but then values of earlier validations say nothing about later ones."""
 
+REPLACED = ("beam_size", "n_best")
+"""Settings of the search that a validation replaces by its own; all others count like :data:`YARDSTICK`."""
+
+PLACES = ("run_dir", "prepared_dir")
+"""Settings that say where things are; nobody needs to be told that they differ."""
+
 
 def make_run_folder(run_dir: str | None, name: str) -> Path:
     """Return the folder asked for, or a new one that no other process can have chosen.
@@ -45,8 +49,9 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
     try:
         if run_dir is not None:
             run = Path(run_dir)
+            run_dir.encode()
             run.mkdir(parents=True, exist_ok=True)
-            (run / LOCK).touch()
+            _try_to_write(run)
             return run
         while True:
             run = Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -55,34 +60,28 @@ def make_run_folder(run_dir: str | None, name: str) -> Path:
                 run.mkdir()
             except FileExistsError:
                 continue
-            (run / LOCK).touch()
+            _try_to_write(run)
             return run
     except OSError as error:
         raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"`run_dir` must be of characters that this locale can write, but is {run_dir!r} instead; "
+            "set PYTHONUTF8=1"
+        ) from None
 
 
-@contextmanager
-def only_writer(folder: Path, *, setting: str = "run_dir") -> Iterator[None]:
-    """Hold a folder for the time of a ``with`` block; ``setting`` is where the user has named it.
+def _try_to_write(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
-    The lock is the system's, so it goes with its process however that ends.
 
-    Raises:
-        ConfigError: another process holds it.
-    """
-    with open(folder / LOCK, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = file.read().strip() or "another process"
-            raise ConfigError(
-                f"`{setting}` must be a folder that nothing else writes, but {folder} is in use by {owner}"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        file.flush()
-        checkpoint.remove_unfinished(folder / "checkpoints")
-        yield
+def begun(run: str | Path | None) -> bool:
+    """Return whether a run folder has a checkpoint, whole or not, so that a run would go on from it."""
+    if run is None:
+        return False
+    checkpoints = Path(run) / "checkpoints"
+    return any(any(checkpoints.glob(f"{start}*")) for start in (PREFIX, f"{OLD}{PREFIX}"))
 
 
 def write_settings(run: Path, values: Values) -> None:
@@ -100,41 +99,79 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
 
     Raises:
         CheckpointError: all its checkpoints are damaged.
-        ConfigError: it was made from other data, or with other settings that matter.
+        ConfigError: they are gone, or it was made from other data, or with other settings that matter.
     """
-    folder, warnings = checkpoint.newest_valid(run / "checkpoints")
+    checkpoint.remove_unfinished(run / "checkpoints")
+    previous, warnings = checkpoint.load_newest(run / "checkpoints")
     for words in warnings:
         warn(words)
-    if folder is None:
+    if previous is None:
+        refuse_lost_checkpoints(run)
         return None
-    previous = checkpoint.load(folder, training=True)
     if previous.config["data"] != data_key:
         raise ConfigError(
             f"`data` must be what {run} was trained on, but is something else instead: its text, alignments, "
-            "cleaning or tokenizer; give a new run_dir to start afresh"
+            "cleaning or tokenizer; give a new run_dir to start afresh, and with it init_from to begin with the "
+            "weights of that run"
         )
-    before, now = decisive(previous.config["settings"]), decisive(values)
+    settings = previous.config["settings"]
+    before, now = decisive(settings), decisive(values)
     mistakes = differences(before, now, before.keys() & now.keys(), str(run))
     if mistakes:
         raise ConfigError([f"{mistake}; give a new run_dir to start afresh" for mistake in mistakes])
-    return comparable(previous, values)
+    yardsticks = [] if previous.training["best"] is None else changed_yardsticks(settings, values)
+    tell_changes(settings, values, known=yardsticks)
+    return comparable(previous, values, yardsticks)
 
 
-def comparable(previous: checkpoint.Snapshot, values: Values) -> checkpoint.Snapshot:
+def refuse_lost_checkpoints(run: Path, *, setting: str = "run_dir") -> None:
+    """Refuse to begin a run anew over what is left of it; ``setting`` is where the user has named it.
+
+    Raises:
+        ConfigError: it has a log of training.
+    """
+    steps = [row["step"] for row in read_log(run) if isinstance(row, dict) and isinstance(row.get("step"), int)]
+    if max(steps, default=0) > 0:
+        raise ConfigError(
+            f"`{setting}` must have checkpoints of what it has a log of, but {run} has a log of {max(steps)} steps "
+            "and no checkpoint: they were removed, or the run was killed before its first; put them back, give a new "
+            f"run_dir, or remove {run / LOG_FILE} to start afresh there"
+        )
+
+
+def changed_yardsticks(before: Values, now: Values) -> list[str]:
+    """Return the keys of settings that have changed and by which validations cannot be compared any more."""
+    old, new = leaves(before), leaves(now)
+    keys = [f"trainer.{key}" for key in YARDSTICK]
+    keys += sorted(key for key in old.keys() & new.keys() if key.startswith("search."))
+    changed = [key for key in keys if without_unit(old.get(key)) != without_unit(new.get(key))]
+    changed = [key for key in changed if key.removeprefix("search.") not in REPLACED]
+    if "trainer.best_metric" in changed:
+        return ["trainer.best_metric"]
+    # A loss does not depend on what is translated.
+    return [] if new.get("trainer.best_metric") == "loss" else changed
+
+
+def tell_changes(before: Values, now: Values, *, known: list[str]) -> None:
+    """Say which settings of a run are others when it goes on, but for those that are ``known`` already."""
+    old, new = leaves(before), leaves(now)
+    changed = changes(old, new, (old.keys() & new.keys()) - set(known) - set(PLACES))
+    if changed:
+        say(f"Going on with {', '.join(f'{name} {given} (was {was})' for name, was, given in changed)}")
+
+
+def comparable(previous: checkpoint.Snapshot, values: Values, yardsticks: list[str]) -> checkpoint.Snapshot:
     """Return a checkpoint, with a warning without its best value, where validations now measure something else."""
-    before, now = previous.config["settings"]["trainer"], values["trainer"]
-    changed = [key for key in YARDSTICK if without_unit(before.get(key)) != without_unit(now.get(key))]
-    if "best_metric" in changed:
-        changed = ["best_metric"]
-    elif now.get("best_metric") == "loss":  # which does not depend on what is translated
-        changed = []
-    if not changed or previous.training["best"] is None:
+    best = previous.training["best"]
+    if best is None or not (yardsticks or math.isnan(best)):
         return previous
-    for key in changed:
+    old, new = leaves(previous.config["settings"]), leaves(values)
+    for key in yardsticks:
         warn(
-            f"`trainer.{key}` was {before.get(key)!r} and is {now.get(key)!r} now, so the next validation cannot be "
+            f"`{key}` was {old.get(key)!r} and is {new.get(key)!r} now, so the next validation cannot be "
             "compared with earlier ones: it counts as the best, and patience begins anew"
         )
+    # Nothing is better than what is no number, so that none may stay.
     return replace(previous, training={**previous.training, "best": None, "stale": 0})
 
 

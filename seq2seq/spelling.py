@@ -35,16 +35,15 @@ def choice(key: str, target: object) -> tuple[str, str] | None:
     return None
 
 
-def differences(before: Values, now: Values, keys: Iterable[str], began: str) -> list[str]:
-    """Say of each of these dotted keys whose value has changed what it must be.
+def changes(before: Values, now: Values, keys: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return what has changed among these dotted keys: how it is spelled, what it was and what it is.
 
     What another class brings along is left out: it is enough to be told of the class. ``2k`` is the same as ``2000``.
 
     Args:
         before: every setting by its dotted key, as it was.
         now: the same, as it is.
-        keys: those that must not change.
-        began: what it was before, such as a run folder.
+        keys: those to look at.
     """
     changed = [key for key in sorted(keys) if without_unit(before.get(key)) != without_unit(now.get(key))]
     parts = tuple(key.removesuffix(TARGET) for key in changed if key.endswith(f".{TARGET}"))
@@ -57,8 +56,23 @@ def differences(before: Values, now: Values, keys: Iterable[str], began: str) ->
             spelled = choice(key, before.get(key)), choice(key, now.get(key))
             if spelled[0] and spelled[1]:
                 (name, was), given = spelled[0], spelled[1][1]
-        found.append(f"`{name}` must be {was}, as it was when {began} began, but is {given} instead")
+        found.append((name, was, given))
     return found
+
+
+def differences(before: Values, now: Values, keys: Iterable[str], began: str) -> list[str]:
+    """Say of each of these dotted keys whose value has changed what it must be; see :func:`changes`.
+
+    Args:
+        before: every setting by its dotted key, as it was.
+        now: the same, as it is.
+        keys: those that must not change.
+        began: what it was before, such as a run folder.
+    """
+    return [
+        f"`{name}` must be {was}, as it was when {began} began, but is {given} instead"
+        for name, was, given in changes(before, now, keys)
+    ]
 
 
 def _written(value: Any) -> str:

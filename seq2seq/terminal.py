@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from seq2seq.errors import printable
+
+
+def print_anything() -> None:
+    """Let a terminal that lacks a character show its number, instead of ending the program with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(words: str) -> None:

@@ -17,7 +17,7 @@ def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Se
         overrides: as they were typed.
         now: what they have composed.
         groups: what could be chosen.
-        unused: sections that the model has no use for.
+        unused: sections and single settings that the run has no use for.
     """
     given = OverridesParser.create().parse_overrides(list(overrides))
     keys = {full_key(override) for override in given}
@@ -30,8 +30,8 @@ def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Se
     for override in given:
         key, value = full_key(override), value_of(override)
         place = place_of(key)
-        if place.partition(".")[0] in unused:
-            found.append(f"`{key}` has no effect: this run has no use for {place.partition('.')[0]}")
+        if useless := next((name for name in unused if f"{place}.".startswith(f"{name}.")), None):
+            found.append(f"`{key}` has no effect: this run has no use for {useless}")
         elif (
             winners
             and key in now.choices

@@ -27,13 +27,17 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     "search": {"coverage_penalty": 0.0},
     "cleaning": dict(OFF),
     "trainer": {"keep_best": 1},
+    "tokenizer": {"model": None},
 }
 
-# The same for whole sections: what a run did that had none.
-ADDED_WHOLE: dict[str, dict[str, Any]] = {
+# The same for whole sections and for settings outside of any: what a run did that had none.
+ADDED_WHOLE: dict[str, Any] = {
     # 0.2.0
     "sampling": {"_target_": "seq2seq.data.sampling.NoSampling"},
     "mixing": {"temperature": 1.0, "weights": None},
+    "resume": None,
+    "init_from": None,
+    "freeze": [],
 }
 
 

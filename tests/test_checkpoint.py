@@ -405,6 +405,17 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning_for_each(
     assert "training.safetensors" in warnings[1]
 
 
+def test_the_newest_checkpoint_is_loaded_as_it_is_found(three: list[Path], checkpoints: Path) -> None:
+    flip(three[2] / "model.safetensors")
+    loaded, warnings = checkpoint.load_newest(checkpoints)
+    assert loaded is not None
+    assert float(loaded.weights["a.weight"][0, 0]) == 2.0
+    assert loaded.training == snapshot().training
+    assert warnings == checkpoint.newest_valid(checkpoints)[1]
+    assert len(warnings) == 1
+    assert checkpoint.load_newest(checkpoints / "nothing") == (None, [])
+
+
 def test_where_all_are_damaged_all_are_named(three: list[Path], checkpoints: Path) -> None:
     for folder in three:
         flip(folder / "model.safetensors")

@@ -31,8 +31,8 @@ from seq2seq.comparison_runs import Result, Run, measure, refuse_mixtures
 from seq2seq.comparison_table import Spread, cells, markdown, write_table
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.lock import only_writer
 from seq2seq.run import RunConfig
-from seq2seq.runfolder import LOCK, only_writer
 
 ROOT = CONFIGS.parent
 SIGNATURES = {"bleu": "case:mixed", "bleu_lowercase": "case:lc", "chrf": "nc:6"}
@@ -266,7 +266,6 @@ def test_the_score_is_in_every_attention_of_a_transformer() -> None:
 
 def test_an_output_folder_has_one_comparison(tmp_path: Path) -> None:
     config = config_of(f"output={tmp_path}", "attentions=[dot]", "experiments=[compare_bilstm]", "seeds=[1]")
-    (tmp_path / LOCK).touch()
     with (
         only_writer(tmp_path, setting="output"),
         pytest.raises(ConfigError, match=r"`output` must be a folder that nothing else writes, but .* is in use by"),

@@ -45,6 +45,10 @@ EVERYWHERE = {
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,
+    "tokenizer.model": None,
+    "resume": None,
+    "init_from": None,
+    "freeze": [],
 }
 """What has come since, with the values that stand for what version 0.1.0 did."""
 

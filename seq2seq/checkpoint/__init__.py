@@ -12,6 +12,7 @@ from seq2seq.checkpoint.averaging import AVERAGED, average, names_of
 from seq2seq.checkpoint.kept import (
     Metric,
     best_first,
+    load_newest,
     locate,
     newest_valid,
     point,
@@ -33,6 +34,7 @@ __all__ = [
     "damage",
     "folder_of",
     "load",
+    "load_newest",
     "locate",
     "names_of",
     "newest_valid",

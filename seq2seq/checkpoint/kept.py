@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from seq2seq.checkpoint.reading import damage
-from seq2seq.checkpoint.snapshot import MANIFEST
+from seq2seq.checkpoint.reading import damage, load
+from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
 from seq2seq.checkpoint.writing import PREFIX, folder_of
 from seq2seq.errors import CheckpointError, listing, suggest
 from seq2seq.replacing import flush, put_back
@@ -148,15 +148,31 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
     Raises:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
+    folder, _, warnings = _newest(checkpoints)
+    return folder, warnings
+
+
+def load_newest(checkpoints: Path) -> tuple[Snapshot | None, list[str]]:
+    """Return what :func:`newest_valid` leads to, read once, with the same warnings.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all of them are damaged.
+    """
+    _, snapshot, warnings = _newest(checkpoints)
+    return snapshot, warnings
+
+
+def _newest(checkpoints: Path) -> tuple[Path | None, Snapshot | None, list[str]]:
     warnings: list[str] = []
     for folder in reversed(steps_in(checkpoints)):
-        problem = damage(folder, training=True)
-        if problem is None:
-            return folder, warnings
-        warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")
+        try:
+            return folder, load(folder, training=True), warnings
+        except CheckpointError as error:
+            problem = str(error).removeprefix(f"the checkpoint {folder} cannot be used: ")
+            warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")
     if warnings:
         raise CheckpointError(
             f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. "
             "Remove the folder to start the run afresh"
         )
-    return None, []
+    return None, None, []

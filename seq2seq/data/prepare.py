@@ -30,6 +30,7 @@ from seq2seq.data.corpora import TRAIN, Corpus, is_validation
 from seq2seq.data.encoding import SplitEncoder, chunked, linked_pairs
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
 from seq2seq.data.formats import Pair, read_pairs
+from seq2seq.data.given import given_tokenizers, model_type, refuse_missing_tags
 from seq2seq.data.manifest import FORMAT, write_manifest
 from seq2seq.data.portion import PortionBuild, total
 from seq2seq.data.reservoir import Reservoir
@@ -61,16 +62,20 @@ def prepare(
 
     Raises:
         DataError: the corpus cannot be read or used.
+        ConfigError: the tokenizer that is given cannot be used.
     """
     if isinstance(corpus, Prepared):
         report(f"Using {corpus.describe()}")
         return corpus.data
+    given = () if tokenizer.model is None else given_tokenizers(tokenizer.model)
+    if given:
+        refuse_missing_tags(given[0], target_languages(corpus))
     identity: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": corpus.fingerprint(),
         "languages": [corpus.source, corpus.target],
         "cleaning": cleaning.identity(),
-        "tokenizer": asdict(tokenizer),
+        "tokenizer": tokenizer.identity() if not given else {"models": [model.sha256 for model in given]},
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     folder = root / f"{corpus.name}-{corpus.source}-{corpus.target}-{key[:12]}"
@@ -91,12 +96,17 @@ def prepare(
     try:
         started = time.monotonic()
         report(f"Preparing {corpus.describe()}")
-        _Build(corpus, cleaning, tokenizer, temporary, report).run(key, identity["fingerprint"])
+        _Build(corpus, cleaning, tokenizer, given, temporary, report).run(key, identity["fingerprint"])
         publish(temporary, folder)
         report(f"Prepared {folder} in {time.monotonic() - started:.1f} s")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return PreparedData(folder)
+
+
+def target_languages(corpus: Corpus) -> list[str]:
+    """Return the languages that training sources are to be translated into, in the order of their portions."""
+    return [*dict.fromkeys(portion.target for portion in corpus.portions().values())]
 
 
 class _Build:
@@ -107,10 +117,11 @@ class _Build:
         corpus: Corpus,
         cleaning: CleaningConfig,
         tokenizer: TokenizerConfig,
+        given: Sequence[Tokenizer],
         folder: Path,
         report: Callable[[str], None],
     ) -> None:
-        self.corpus, self.cleaning, self.config = corpus, cleaning, tokenizer
+        self.corpus, self.cleaning, self.config, self.given = corpus, cleaning, tokenizer, given
         self.folder, self.report = folder, report
         self.sides = side_names(corpus.source, corpus.target)
         self.splits: dict[str, dict[str, Any]] = {}
@@ -131,7 +142,7 @@ class _Build:
         sample: Reservoir[Pair] = Reservoir(self.config.sample, random.Random(_SAMPLE_SEED))
         for portion in portions:
             portion.clean(sample)
-        models = self._train_tokenizers(sample.kept)
+        models = self._given_tokenizers() if self.given else self._train_tokenizers(sample.kept)
         del sample  # the largest thing in memory
         trained = [*models.values()]
         encoder = SplitEncoder(self.folder, self.sides, (trained[0], trained[-1]))
@@ -168,7 +179,7 @@ class _Build:
                 },
             },
             "tokenizer": {
-                "settings": asdict(self.config),
+                "settings": self._settings(),
                 "files": {name: model.sha256 for name, model in models.items()},
             },
             "versions": {
@@ -180,7 +191,7 @@ class _Build:
         }
         train = encoder.statistics[TRAIN]
         uses = [train.source.uses, train.target.uses]
-        if self.config.joint:
+        if len(models) == 1:
             uses = [uses[0] + uses[1]]
         statistics = {
             "examples": examples.pairs,
@@ -226,20 +237,42 @@ class _Build:
     def _train_tokenizers(self, sample: list[Pair]) -> dict[str, Tokenizer]:
         """Train one model or two; return them by file name, source first."""
         if self.config.joint:
-            texts: dict[str, Iterable[str]] = {"tokenizer.model": itertools.chain.from_iterable(sample)}
+            texts: list[Iterable[str]] = [itertools.chain.from_iterable(sample)]
         else:
-            texts = {
-                f"tokenizer.{side}.model": map(itemgetter(place), sample) for place, side in enumerate(self.sides)
-            }
-        languages = [*dict.fromkeys(portion.target for portion in self.corpus.portions().values())]
+            texts = [map(itemgetter(place), sample) for place in range(len(self.sides))]
+        languages = target_languages(self.corpus)
         models: dict[str, Tokenizer] = {}
-        for name, sentences in texts.items():
+        for name, sentences in zip(self._model_names(len(texts)), texts, strict=True):
             # Sources say which language they are to become, where there is a choice.
             tags = languages if len(languages) > 1 and not models else []
             models[name] = train_tokenizer(sentences, self.config, self.folder / name, tags=tags)
         sizes = f"{self.config.vocab_size:,} pieces" + ("" if self.config.joint else " for each language")
         self.report(f"Tokenizer: {self.config.type}, {sizes}, from {len(sample):,} pairs")
         return models
+
+    def _given_tokenizers(self) -> dict[str, Tokenizer]:
+        """Write the given models; return them by file name, source first."""
+        models = dict(zip(self._model_names(len(self.given)), self.given, strict=True))
+        for name, model in models.items():
+            model.save(self.folder / name)
+        sizes = " and ".join(f"{model.vocab_size:,}" for model in self.given)
+        self.report(f"Tokenizer: {sizes} pieces, from {self.config.model}")
+        return models
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the vocabulary was made with, or of given models what is true of them."""
+        if not self.given:
+            return asdict(self.config)
+        first = self.given[0]
+        return {
+            "model": self.config.model,
+            "type": model_type(first.serialized),
+            "vocab_size": first.vocab_size,
+            "joint": len(self.given) == 1,
+        }
+
+    def _model_names(self, count: int) -> list[str]:
+        return ["tokenizer.model"] if count == 1 else [f"tokenizer.{side}.model" for side in self.sides]
 
     def _copy_text(self, split: str) -> None:
         """Write the raw text of a split, which scores are computed against, and its links: nothing changed."""

@@ -13,11 +13,11 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import sentencepiece
 
@@ -53,6 +53,8 @@ class TokenizerConfig:
         character_coverage: share of character occurrences that get a piece; the rest becomes unknown.
         byte_fallback: spell unknown characters as bytes, which takes 256 pieces.
         sample: most training pairs used to make the vocabulary, drawn evenly from all.
+        model: a SentencePiece model to take instead of making one, a run folder or a checkpoint with one or two of
+            them; the other settings are not used then. Null to make one.
     """
 
     type: Literal["unigram", "bpe"]
@@ -61,6 +63,11 @@ class TokenizerConfig:
     character_coverage: Annotated[float, Range(low=0.98, high=1)]
     byte_fallback: bool
     sample: PositiveInt
+    model: str | None = None  # as code that makes its own vocabulary has always been written
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a vocabulary that is made depends on: equal for settings of any version."""
+        return {name: value for name, value in asdict(self).items() if name != "model"}
 
 
 class Tokenizer:

@@ -172,24 +172,23 @@ class Trainer:
             UserError: that has been tried often enough.
         """
         saver.wait()
-        folder, warnings = checkpoint.newest_valid(self.checkpoints)
+        snapshot, warnings = checkpoint.load_newest(self.checkpoints)
         for words in warnings:
             log.say(f"warning: {words}")
-        if folder is None:
+        if snapshot is None:
             raise CheckpointError(f"{self.checkpoints} must hold the checkpoints of this run, but has none any more")
-        snapshot = checkpoint.load(folder, training=True)
+        step = snapshot.training["step"]
         rate = self.state.rate * LOWERED
         self._returns += 1
         if self._returns > MOST_RETURNS:
             raise UserError(
-                f"{reason} ({self._culprits}), and so it was after going back to {folder} {MOST_RETURNS} times, "
+                f"{reason} ({self._culprits}), and so it was after going back to step {step} {MOST_RETURNS} times, "
                 f"each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
                 f"`optimizer.learning_rate` (now {self.learner.optimizer.initial_rate:g}), a lower "
                 "`trainer.clip_norm`, or trainer.precision=fp32"
             )
         log.say(
-            f"warning: {reason} ({self._culprits}); going back to step {snapshot.training['step']}, with "
-            f"{rate:g} of the learning rate"
+            f"warning: {reason} ({self._culprits}); going back to step {step}, with {rate:g} of the learning rate"
         )
         self.resume(snapshot)
         self.state.rate = rate
@@ -222,7 +221,7 @@ class Trainer:
     def _why_it_ends(self) -> str:
         state = self.state
         if self.stopped_by is not None:
-            return f"stopped by {self.stopped_by.name} at step {state.step}; run_dir={self.run} goes on from here"
+            return f"stopped by {self.stopped_by.name} at step {state.step}; resume={self.run} goes on from here"
         why = "patience is over" if self._out_of_patience else "its limit is reached"
         return f"training ends at step {state.step} after {duration(state.seconds)}: {why}"
 

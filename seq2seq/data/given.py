@@ -1,0 +1,137 @@
+"""Tokenizers that are given instead of made: of a file, of a checkpoint or of a run.
+
+No library that trains is needed for it, so what a checkpoint says of its files is read here once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.errors import ConfigError, DataError, listing, suggest
+
+SETTING = "tokenizer.model"
+
+NAMES = (("tokenizer.model",), ("source.model", "target.model"))
+"""What models are called in a checkpoint: one for both languages, or one each."""
+
+TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+"""SentencePiece's own numbers of the types of models."""
+
+_TRAINER_SPEC, _MODEL_TYPE = 2, 3  # fields of sentencepiece_model.proto
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
+
+
+def given_tokenizers(path: str) -> tuple[Tokenizer, ...]:
+    """Return the tokenizer that a setting names, or the two of source and target.
+
+    Args:
+        path: a SentencePiece model, a checkpoint or a run folder, whose best checkpoint is taken, else its last.
+
+    Raises:
+        ConfigError: there is none, or it is damaged.
+    """
+    place = Path(path)
+    words = f"`{SETTING}` must be a SentencePiece model, a run folder or a checkpoint, but {path}"
+    try:
+        if place.is_file():
+            return (Tokenizer.load(place),)
+        inside = (place / folder for folder in (".", "checkpoints/best", "checkpoints/last", "best", "last"))
+        for folder in inside:
+            for names in NAMES:
+                if all((folder / name).is_file() for name in names):
+                    return tuple(_checked(folder / name) for name in names)
+    except (DataError, OSError) as error:
+        raise ConfigError(f"`{SETTING}` must be a tokenizer that can be used, but is not: {error}") from None
+    if not place.exists():
+        beside = [other.name for other in place.parent.iterdir()] if place.parent.is_dir() else []
+        raise ConfigError(f"{words} does not exist{suggest(place.name, beside)}")
+    raise ConfigError(f"{words} has no tokenizer (found: {listing(other.name for other in place.iterdir())})")
+
+
+def _checked(path: Path) -> Tokenizer:
+    """Read a model; where a manifest vouches for it, it must be as that says.
+
+    Raises:
+        DataError: it is not.
+    """
+    tokenizer = Tokenizer.load(path)
+    manifest = path.with_name("manifest.json")
+    if manifest.is_file():
+        try:
+            sha256 = json.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{manifest} must say what {path.name} is, but cannot be read: {error!r}") from None
+        if tokenizer.sha256 != sha256:
+            raise DataError(f"{path} is damaged")
+    return tokenizer
+
+
+def refuse_missing_tags(model: Tokenizer, languages: Sequence[str]) -> None:
+    """Refuse a tokenizer of sources that cannot say which language they are to become.
+
+    Args:
+        model: of the sources.
+        languages: those to translate into.
+
+    Raises:
+        ConfigError: names the languages that have no tag.
+    """
+    needed = languages if len(languages) > 1 or model.tags else []
+    missing = [language for language in needed if language not in model.tags]
+    if missing:
+        raise ConfigError(
+            f"`{SETTING}` must have a tag for each language to translate into, but has none for {listing(missing)} "
+            f"(found: {listing(model.tags)}); give one that has, or null to make one"
+        )
+
+
+def model_type(serialized: bytes) -> str:
+    """Return the type of a SentencePiece model, such as ``bpe``; it decides how pieces can be drawn at random.
+
+    Raises:
+        DataError: the bytes are no such model.
+    """
+    try:
+        found: int | bytes = 1  # what is not written
+        for field, value in _fields(serialized):
+            if field == _TRAINER_SPEC and isinstance(value, bytes):
+                found = next((number for inner, number in _fields(value) if inner == _MODEL_TYPE), found)
+        return TYPES[found]  # type: ignore[index]  # bytes are no number of a type, either
+    except (IndexError, KeyError, ValueError) as error:
+        raise DataError(f"the tokenizer model must say of which type it is, but cannot be read: {error!r}") from None
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of each field of a message in the wire format of protocol buffers.
+
+    Raises:
+        IndexError: it ends too early.
+        ValueError: it has a field written in an unknown way.
+    """
+    place = 0
+
+    def varint() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            byte = message[place]
+            place += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while place < len(message):
+        field, kind = divmod(varint(), 8)
+        if kind == _VARINT:
+            yield field, varint()
+            continue
+        sizes = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
+        if kind != _LENGTH and kind not in sizes:
+            raise ValueError(f"a field written as {kind}")
+        size = varint() if kind == _LENGTH else sizes[kind]
+        yield field, message[place : place + size]
+        place += size
