@@ -37,6 +37,8 @@ def snapshot(weights: dict[str, Tensor], bleu: float = 0.0, step: int = 1) -> Sn
                 "trainer": {"best_metric": "bleu"},
             },
             "directions": [["en", "de"]],
+            "data": "key",
+            "precision": "float32",
         },
         tokenizers={"tokenizer.model": b"pieces"},
         metrics={"step": step, "validated_at": step, "validation_bleu": bleu, "validation_loss": bleu},

@@ -61,7 +61,7 @@ def checkpoints(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def three(checkpoints: Path) -> list[Path]:
-    return [checkpoint.save(snapshot(step), checkpoints, step) for step in (1, 2, 10)]
+    return [checkpoint.save(snapshot(float(step)), checkpoints, step) for step in (1, 2, 10)]
 
 
 def truncate(path: Path) -> None:
@@ -429,7 +429,7 @@ def test_a_run_without_checkpoints_has_no_newest_one(tmp_path: Path) -> None:
 
 
 def test_pruning_keeps_the_newest_the_best_and_the_last(checkpoints: Path) -> None:
-    folders = [checkpoint.save(snapshot(step), checkpoints, step) for step in range(1, 7)]
+    folders = [checkpoint.save(snapshot(float(step)), checkpoints, step) for step in range(1, 7)]
     checkpoint.point(checkpoints, "best", folders[1])
     checkpoint.point(checkpoints, "last", folders[3])
     checkpoint.prune(checkpoints, 1, 1, "bleu")

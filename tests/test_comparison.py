@@ -154,7 +154,7 @@ def test_what_cannot_be_compared_is_refused(override: str, words: str) -> None:
         (
             'modle.dim=3","model.dim=0',
             r"did you mean 'model.dim'\? \(in compare_bilstm-dot-1\)\n"
-            r"`model.dim` must be at least 1, but is 0 instead \(in compare_bilstm-dot-1\)",
+            r"`model.dim` must be at least 1 and at most 1048576, but is 0 instead \(in compare_bilstm-dot-1\)",
         ),
         ("evaluate_split=null", r"`evaluate_split` must name a split to compare by"),
     ],
