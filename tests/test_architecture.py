@@ -50,6 +50,12 @@ ORDER = [
     "data.portion",
     "data.prepare",
     "data.mixing",
+    "data.segmentation.ragged",
+    "data.segmentation.table",
+    "data.segmentation.inventory",
+    "data.segmentation.segmenter",
+    "data.segmentation.*",
+    "data.segmentation",
     "data.batching",
     "data.sampling",
     "attention.kernels",
@@ -131,6 +137,7 @@ WITHOUT_TORCH = [
     "store",
     "prepare",
     "grammar",
+    "segmentation",
 ]
 
 
