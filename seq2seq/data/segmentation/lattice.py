@@ -82,11 +82,11 @@ class LatticeSegmenter(Segmenter):
         _, first, which = np.unique(numbers, return_index=True, return_inverse=True)
         return first, which
 
-    def _ending(self, words: Sequences) -> Integers:
+    def _ending(self, words: Sequences) -> npt.NDArray[np.int32]:
         """Return (M,C) for each of C characters the pieces of 1, 2, ..., M characters that end there, as nodes."""
         letters = words.ids.astype(np.int64)
         left = np.repeat(words.offsets[1:], words.lengths) - np.arange(len(letters))
-        found = np.zeros((min(self._longest, int(words.lengths.max(initial=0))), len(letters)), dtype=np.int64)
+        found = np.zeros((min(self._longest, int(words.lengths.max(initial=0))), len(letters)), dtype=np.int32)
         starts, nodes = np.arange(len(letters)), np.zeros(len(letters), dtype=np.int64)
         for length in range(1, len(found) + 1):
             ends = starts + length - 1
@@ -96,7 +96,7 @@ class LatticeSegmenter(Segmenter):
             starts, nodes = starts[further], nodes[further]
         return found
 
-    def _filtered(self, words: Sequences, ending: Integers) -> Floats:
+    def _filtered(self, words: Sequences, ending: npt.NDArray[np.int32]) -> Floats:
         """Return (M,C) the summed weight of the segmentations that end at a character in at most 1, ..., M others.
 
         All sums of one column may have any common factor.
@@ -123,7 +123,12 @@ class LatticeSegmenter(Segmenter):
         return sums
 
     def _sampled(
-        self, words: Sequences, ending: Integers, sums: Floats, which: Integers, random: np.random.Generator
+        self,
+        words: Sequences,
+        ending: npt.NDArray[np.int32],
+        sums: Floats,
+        which: Integers,
+        random: np.random.Generator,
     ) -> Sequences:
         """Draw the pieces of (N,) words from the last to the first."""
         offsets = offsets_of(words.lengths[which])

@@ -25,12 +25,14 @@ _CELLS = 2**18
 class MergeSegmenter(Segmenter):
     """Draws as SentencePiece does with a ``bpe`` model, from the same distribution.
 
-    Algorithm 1 of the paper decides anew before every merge which of the possible ones are left out. SentencePiece
-    decides once for each pair of neighbours, when it would be merged: one that is left out stays so for as long as
-    both neighbours stay what they are. This is what is done here, too.
+    Two neighbours that make a piece may be merged, the best of all first: the one of the highest score, and of these
+    the leftmost. When its turn comes, it is left out with probability p, and then for good; a merge that is done
+    gives the new piece new neighbours, with a chance of their own. So there is one draw for each pair of neighbours
+    that ever is. Algorithm 1 of the paper differs: it draws for all pairs again before every merge, so one that was
+    left out may be merged later.
 
-    Merges that are not left out follow each other as in the stored pieces. So it is drawn first how many of them a
-    word lives through; most words live through all, and keep their pieces.
+    Up to the first that is left out, merges follow each other as in the stored pieces. So it is drawn first how many
+    that are. Most words get through all of theirs: they keep their pieces, and nothing needs to be merged.
 
     Args:
         inventory: the pieces.

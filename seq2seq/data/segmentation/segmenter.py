@@ -43,19 +43,17 @@ class Segmenter(ABC):
         """Return sentences in other pieces that spell the same.
 
         Args:
-            sentences: as the tokenizer encodes them, which need not begin with a word.
+            sentences: in the pieces that the tokenizer gives them, with offsets from 0 on.
             longest: a sentence that would have more pieces than this keeps those that it has.
             random: decides the pieces.
         """
         words, of_sentence = self._words(sentences)
         changed, drawn = self.redrawn(words, random)
-        lengths = words.lengths.copy()
-        lengths[changed] = drawn.lengths
-        fits = np.diff(offsets_of(lengths)[of_sentence]) <= longest
-        kept = np.repeat(fits, np.diff(of_sentence))[changed]
         starts, lengths = words.offsets[:-1].copy(), words.lengths.copy()
-        starts[changed[kept]] = len(words.ids) + drawn.offsets[:-1][kept]
-        lengths[changed[kept]] = drawn.lengths[kept]
+        starts[changed], lengths[changed] = len(words.ids) + drawn.offsets[:-1], drawn.lengths
+        fits = np.diff(offsets_of(lengths)[of_sentence]) <= longest
+        kept = np.repeat(~fits, np.diff(of_sentence))
+        starts[kept], lengths[kept] = words.offsets[:-1][kept], words.lengths[kept]
         pool = np.concatenate([words.ids, drawn.ids])
         return Sequences(pool[places(starts, lengths)], offsets_of(lengths)[of_sentence])
 
