@@ -129,6 +129,11 @@ def test_pieces_are_read_as_the_library_tells_them(kind: str, byte_fallback: boo
     assert {piece.text for piece in pieces if piece.kind is Kind.USER_DEFINED} == {"<sep>", "Katze"}
 
 
+def test_a_piece_of_an_unknown_kind_is_a_normal_one() -> None:
+    model = b"\x0a\x08\x0a\x01a\x18\x63\x20\xac\x02" + b"\x0a\x0a\x0a\x01b\x15\0\0\x80\x3f\x18\x06"
+    assert read_pieces(model) == [Piece("a", 0.0, Kind.NORMAL), Piece("b", 1.0, Kind.BYTE)]
+
+
 @pytest.mark.parametrize("across", [False, True])
 @pytest.mark.parametrize("byte_fallback", [False, True])
 def test_merges_of_which_none_is_left_out_are_those_of_the_library(byte_fallback: bool, across: bool) -> None:

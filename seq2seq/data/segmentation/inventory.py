@@ -25,6 +25,10 @@ class Kind(IntEnum):
     UNUSED = 5
     BYTE = 6
 
+    @classmethod
+    def _missing_(cls, value: object) -> Kind:
+        return cls.NORMAL  # as Protocol Buffers take a number that they do not know
+
 
 class Piece(NamedTuple):
     """A piece of the vocabulary."""
