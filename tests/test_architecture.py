@@ -55,6 +55,12 @@ ORDER = [
     "data.portion",
     "data.prepare",
     "data.mixing",
+    "data.segmentation.ragged",
+    "data.segmentation.table",
+    "data.segmentation.inventory",
+    "data.segmentation.segmenter",
+    "data.segmentation.*",
+    "data.segmentation",
     "data.batching",
     "data.sampling",
     "attention.kernels",
@@ -153,6 +159,7 @@ WITHOUT_TORCH = [
     "store",
     "prepare",
     "grammar",
+    "segmentation",
 ]
 
 

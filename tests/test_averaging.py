@@ -43,7 +43,7 @@ def snapshot(weights: dict[str, Tensor], bleu: float = 0.0, step: int = 1) -> Sn
         tokenizers={"tokenizer.model": b"pieces"},
         metrics={"step": step, "validated_at": step, "validation_bleu": bleu, "validation_loss": bleu},
         training_tensors={"optimizer.step": torch.tensor(1.0)},
-        training={"step": step},
+        training={"step": step, "position": {"epoch": 0, "batch": 0}},
     )
 
 

@@ -1,7 +1,7 @@
 """Subword regularisation: the pieces of the training text are drawn anew in every epoch.
 
-The token store keeps one segmentation of each sentence. Here its text is had back by decoding, and split again at
-random. Only training batches are made of that; validation and evaluation see the one segmentation.
+The token store keeps one segmentation of each sentence, from which :mod:`seq2seq.data.segmentation` draws others.
+Only training batches are made of those; validation and evaluation see the one segmentation.
 
 Another segmentation has another length, and batches that were planned for the stored lengths would be badly padded
 or too large. So an epoch is drawn in *parts*, each of them enough pairs for many batches: first the pieces, then the
@@ -30,15 +30,25 @@ from seq2seq.data.batching import (
     shuffled_batches,
 )
 from seq2seq.data.mixing import Mixing
+from seq2seq.data.segmentation import (
+    Inventory,
+    LatticeSegmenter,
+    MergeSegmenter,
+    Segmenter,
+    gathered,
+    joined,
+    read_pieces,
+)
 from seq2seq.data.sequences import Integers, Sequences
-from seq2seq.data.tokenizer import UNK, Tokenizer
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError
 
 PART = 64
 """Batches in a part, about: enough for pairs of like length to meet, few enough to be drawn in moments."""
 
-CHUNK = 1000
-"""Sentences drawn by one call: between two of them a part can be given up."""
+CHUNK = 2**16
+"""Stored pieces that are drawn anew at once, about: few enough for the memory, and between two chunks a part can be
+given up."""
 
 
 class Sampling:
@@ -71,6 +81,14 @@ class Sampling:
                 f"{type(self).__name__}, for type {self.tokenizer_type!r}; give another sampling, or sampling=none"
             )
 
+    def segmenter(self, tokenizer: Tokenizer, strength: float) -> Segmenter:
+        """Return what draws pieces of a tokenizer with a strength above 0.
+
+        Raises:
+            ConfigError: the tokenizer has pieces that cannot be drawn.
+        """
+        raise NotImplementedError
+
 
 class NoSampling(Sampling):
     """Every sentence keeps the pieces it is stored with."""
@@ -92,6 +110,10 @@ class BpeDropout(Sampling):
     def __init__(self, *, source: Probability, target: Probability) -> None:
         super().__init__(source, target)
 
+    def segmenter(self, tokenizer: Tokenizer, strength: float) -> Segmenter:
+        """Return what leaves out merges; see :meth:`Sampling.segmenter`."""
+        return MergeSegmenter(Inventory.of(read_pieces(tokenizer.serialized)), strength)
+
 
 class UnigramSampling(Sampling):
     """Subword regularisation with a unigram language model (Kudo 2018, section 3), for the type ``unigram``.
@@ -107,6 +129,10 @@ class UnigramSampling(Sampling):
 
     def __init__(self, *, source: Fraction, target: Fraction) -> None:
         super().__init__(source, target)
+
+    def segmenter(self, tokenizer: Tokenizer, strength: float) -> Segmenter:
+        """Return what draws from the language model; see :meth:`Sampling.segmenter`."""
+        return LatticeSegmenter(Inventory.of(read_pieces(tokenizer.serialized)), strength)
 
 
 @dataclass(frozen=True)
@@ -130,8 +156,7 @@ class SampledBatches(TrainingBatches):
     """Endless shuffled batches whose pieces are drawn anew in every epoch, starting anywhere.
 
     Their budget is kept as by :class:`TrainingBatches`. So that no sentence outgrows it, or a model's positions, one
-    that would become longer than the longest of the stored sentences of its side keeps the stored pieces. So does one
-    with an unknown piece, whose text is lost.
+    that would become longer than the longest of the stored sentences of its side keeps the stored pieces.
 
     Args:
         source: source sentences as they are stored.
@@ -143,6 +168,9 @@ class SampledBatches(TrainingBatches):
         seed: decides every order and every segmentation.
         links: links between the stored pieces of each pair, or None; they follow their words to the new pieces.
         mixing: which pairs an epoch holds; None: each pair once.
+
+    Raises:
+        ConfigError: a sentence is longer than a batch, or a tokenizer has pieces that cannot be drawn.
     """
 
     def __init__(
@@ -161,7 +189,11 @@ class SampledBatches(TrainingBatches):
         super().__init__(
             source, target, max_tokens=max_tokens, multiple=multiple, seed=seed, links=links, mixing=mixing
         )
-        self.tokenizers, self.sampling = tokenizers, sampling
+        self.tokenizers = tokenizers
+        self._segmenters = [
+            sampling.segmenter(tokenizer, strength) if strength else None
+            for tokenizer, strength in zip(tokenizers, (sampling.source, sampling.target), strict=True)
+        ]
         widths = self.widths if mixing is None else self.widths[mixing.rows(0)]
         self.parts = max(1, round(int(widths.sum()) / (PART * max_tokens)))
         self._shuffled: tuple[int, Integers] | None = None
@@ -213,43 +245,36 @@ class SampledBatches(TrainingBatches):
             self._shuffled = epoch, self._order(epoch, np.random.default_rng((self.seed, epoch)))
         rows = np.array_split(self._shuffled[1], self.parts)[number]
         key = self.seed, epoch, 1 + number  # not 0, which numpy takes for no number at all
-        source = self._side(self.source, self.tokenizers[0], self.sampling.source, rows, (*key, 1))
-        target = self._side(self.target, self.tokenizers[1], self.sampling.target, rows, (*key, 2))
+        source = self._side(self.source, rows, self._segmenters[0], (*key, 1))
+        target = self._side(self.target, rows, self._segmenters[1], (*key, 2))
         links = (
             None
             if self.links is None
-            else pack([self._links(row, *pair) for row, *pair in zip(rows, source, target, strict=True)])
+            else pack([self._links(row, source[i].tolist(), target[i].tolist()) for i, row in enumerate(rows)])
         )
-        new_source, new_target = pack(source), pack(target)
         batches = shuffled_batches(
-            round_up(new_source.lengths + 1, self.multiple),
-            round_up(new_target.lengths + 1, self.multiple),
+            round_up(source.lengths + 1, self.multiple),
+            round_up(target.lengths + 1, self.multiple),
             self.max_tokens,
             np.random.default_rng((*key, 3)),
         )
-        return Part(new_source, new_target, links, batches)
+        return Part(source, target, links, batches)
 
     def _side(
-        self, stored: Sequences, tokenizer: Tokenizer, strength: float, rows: Integers, key: tuple[int, ...]
-    ) -> list[list[int]]:
-        """Return the pieces of some sentences of a side, drawn where it is to be sampled."""
-        sentences = [stored[row].tolist() for row in rows]
-        if not strength:
-            return sentences
+        self, stored: Sequences, rows: Integers, segmenter: Segmenter | None, key: tuple[int, ...]
+    ) -> Sequences:
+        """Return some sentences of a side, in new pieces where it is to be sampled."""
+        if segmenter is None:
+            return gathered(stored, rows)
         longest = int(stored.lengths.max())
-        tags = set(tokenizer.tags.values())
-        drawn: list[list[int]] = []
-        for start in range(0, len(sentences), CHUNK):
+        random = np.random.Generator(np.random.PCG64(key))
+        chunk = np.cumsum(stored.lengths[rows]) // CHUNK
+        drawn = []
+        for some in np.split(rows, np.flatnonzero(np.diff(chunk)) + 1):
             if self._closed:
                 raise CancelledError
-            seed = int(np.random.SeedSequence((*key, start)).generate_state(1)[0])
-            drawn += tokenizer.sample(tokenizer.decode(sentences[start : start + CHUNK]), strength, seed)
-        if tags:  # no text holds them, so they were lost on the way
-            drawn = [[i for i in before[:1] if i in tags] + now for before, now in zip(sentences, drawn, strict=True)]
-        return [
-            before if len(now) > longest or UNK in now or UNK in before else now
-            for before, now in zip(sentences, drawn, strict=True)
-        ]
+            drawn.append(segmenter.draw(gathered(stored, some), longest, random))
+        return joined(drawn)
 
     def _links(self, row: int, source: Sequence[int], target: Sequence[int]) -> list[int]:
         """Return the links of a pair between its new pieces: all those of words whose old pieces were linked."""

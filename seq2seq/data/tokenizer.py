@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Annotated, Any, Literal
 
 import sentencepiece
@@ -38,8 +37,6 @@ _LONGEST_LINE = 2**30  # bytes; the library's own limit of 4192 drops longer lin
 
 # Part of the result: threads sum their counts in another order, and so other numbers of them give other pieces.
 _TRAINING_THREADS = 2
-
-_sampling = Lock()
 
 
 @dataclass(frozen=True)
@@ -158,30 +155,6 @@ class Tokenizer:
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Return the piece ids of each sentence, without BOS and EOS; an empty sentence has none."""
         ids: list[list[int]] = self._processor.encode(list(sentences), out_type=int, num_threads=_threads(sentences))
-        return ids
-
-    def sample(self, sentences: Sequence[str], strength: float, seed: int) -> list[list[int]]:
-        """Return a random segmentation of each sentence: a pure function of the arguments.
-
-        Args:
-            sentences: N texts.
-            strength: of a ``bpe`` model, the probability that a merge is left out (Provilkov et al. 2020); of a
-                ``unigram`` model, alpha, where all segmentations have their chance (Kudo 2018).
-            seed: from 0 up to, but without, 2**32.
-
-        Raises:
-            DataError: the model is of another type, which knows only one way to split a text.
-        """
-        # Several threads would share out the sentences as it comes. The seed is the whole library's, so one call at
-        # a time; its largest value means none.
-        with _sampling:
-            sentencepiece.set_random_generator_seed(seed % (2**32 - 1))
-            try:
-                ids: list[list[int]] = self._processor.encode(
-                    list(sentences), out_type=int, num_threads=1, enable_sampling=True, alpha=strength, nbest_size=-1
-                )
-            except RuntimeError as error:
-                raise DataError(f"the tokenizer must be of type unigram or bpe to be sampled from: {error}") from None
         return ids
 
     def decode(self, sentences: Sequence[Sequence[int]]) -> list[str]:

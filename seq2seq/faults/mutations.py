@@ -21,10 +21,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seq2seq import checkpoint
 from seq2seq.checkpoint.snapshot import CONFIG, MANIFEST, METRICS, TRAINING, WEIGHTS
 from seq2seq.data import model_check, model_trial
+from seq2seq.data.batching import pack
 from seq2seq.data.formats import STRICT, Selection, Tally, read_pair_file
+from seq2seq.data.sampling import BpeDropout, UnigramSampling
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.faults.contained import peak_memory, prepared_context
@@ -276,7 +280,8 @@ def _use_tokenizer(path: Path) -> None:
     tokenizer.decode([*found, list(range(tokenizer.vocab_size))])
     tokenizer.pieces(range(tokenizer.vocab_size))
     assert tokenizer.tags is not None
-    tokenizer.sample(["Ein Haus, a house."], 0.1, 1)
+    for sampling in (BpeDropout(source=0.1, target=0.1), UnigramSampling(source=0.1, target=0.1)):
+        sampling.segmenter(tokenizer, 0.1).draw(pack(found), 1000, np.random.default_rng(1))
 
 
 _PAIRS = "".join(

@@ -20,7 +20,9 @@ from seq2seq.data import sampling as module
 from seq2seq.data.alignment import Link, piece_links, words_of
 from seq2seq.data.batching import Batch, Position, TrainingBatches, pack
 from seq2seq.data.sampling import BpeDropout, NoSampling, SampledBatches, Sampling, UnigramSampling
-from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.segmentation import Segmenter
+from seq2seq.data.sequences import Sequences
+from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import ConfigError
 
 KINDS = ["bpe", "unigram"]
@@ -61,7 +63,7 @@ def sampling(kind: str, source: float | None = None, target: float | None = None
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Makes batches of sampled pairs, in parts of few batches, and ends their threads."""
     monkeypatch.setattr(module, "PART", 3)
-    monkeypatch.setattr(module, "CHUNK", 40)
+    monkeypatch.setattr(module, "CHUNK", 300)
     made: list[TrainingBatches] = []
 
     def build(
@@ -161,8 +163,6 @@ def test_whatever_the_text_its_drawn_pieces_spell_it(
             continue
         drawn = part.source[place].tolist()
         assert of.decode([drawn]) == of.decode([before[row]])
-        if UNK in before[row]:
-            assert drawn == before[row]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,7 +170,6 @@ def test_pieces_depend_on_the_seed_and_the_place_only(make: Make, kind: str) -> 
     first = epoch(make(kind), 1)
     torch.manual_seed(99)
     np.random.seed(99)
-    tokenizer(kind).sample(text(3), 0.5, 7)  # the library's own generator is somewhere else
     later = make(kind)
     later.part(0, 0)
     assert all(same(one, other) for (one, _), (other, _) in zip(first, epoch(later, 1), strict=True))
@@ -247,7 +246,7 @@ def test_a_failure_while_drawing_ends_the_training_loop(make: Make, monkeypatch:
     def fail(*_: object) -> None:
         raise MemoryError("no room for pieces")
 
-    monkeypatch.setattr(Tokenizer, "sample", fail)
+    monkeypatch.setattr(Segmenter, "draw", fail)
     with pytest.raises(MemoryError, match="no room for pieces"):
         list(stream)
 
@@ -256,15 +255,15 @@ def test_closing_ends_the_thread_at_once(make: Make, monkeypatch: pytest.MonkeyP
     batches = make()
     calls = []
     begun, proceed = threading.Event(), threading.Event()
-    real = Tokenizer.sample
+    real = Segmenter.draw
 
-    def slow(*given: object) -> list[list[int]]:
+    def slow(*given: object) -> Sequences:
         calls.append(1)
         begun.set()
         assert proceed.wait(10)
         return real(*given)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(Tokenizer, "sample", slow)
+    monkeypatch.setattr(Segmenter, "draw", slow)
     next_part = batches._begin(0, 0)
     assert begun.wait(10)
     closing = threading.Thread(target=batches.close)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,36 @@ def test_a_run_that_died_between_drawn_pieces_goes_on_to_the_same_bits(
     whole, _ = whole_and_broken(start, monkeypatch, parts)
     assert_ended_alike(start("broken", *parts), whole)
     assert not [thread.name for thread in threading.enumerate() if "sampling" in thread.name]
+
+
+GOING_ON = """
+import json, sys
+from seq2seq import data
+from seq2seq.config import parse
+from seq2seq.run import RunConfig, train
+
+data.sampling.PART = 3
+values = json.load(sys.stdin)
+train(parse(RunConfig, values), values)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", choices("sampling"))
+def test_a_run_that_died_goes_on_to_the_same_bits_in_another_process(
+    start: Run, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    monkeypatch.setattr(data.sampling, "PART", 3)
+    whole, broken = whole_and_broken(start, monkeypatch, sampled(sampling))
+    values = checkpoint.load(checkpoint.locate(broken)).config["settings"]
+    subprocess.run(
+        [sys.executable, "-c", GOING_ON],
+        input=json.dumps(values),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"},
+        check=True,
+        text=True,
+    )
+    assert_ended_alike(broken, whole)
 
 
 @pytest.mark.parametrize("sampling", choices("sampling"))

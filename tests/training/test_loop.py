@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.random import Generator
 from tiny import choices, compose
 
 from runs import (
@@ -23,7 +24,9 @@ from runs import (
 )
 from seq2seq import checkpoint
 from seq2seq.config import parse
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.segmentation import Segmenter
+from seq2seq.data.sequences import Sequences
+from seq2seq.data.tokenizer import WORD_START
 from seq2seq.errors import ConfigError
 from seq2seq.optim import AdamW
 from seq2seq.run import RunConfig, check_parts
@@ -37,13 +40,15 @@ def test_only_text_to_train_on_is_drawn_anew(
     start: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
 ) -> None:
     seen: list[str] = []
-    real = Tokenizer.sample
+    real = Segmenter.draw
 
-    def watched(self: Tokenizer, sentences: Sequence[str], strength: float, seed: int) -> list[list[int]]:
-        seen.extend(sentences)
-        return real(self, sentences, strength, seed)
+    def watched(self: Segmenter, sentences: Sequences, longest: int, random: Generator) -> Sequences:
+        for ids in map(sentences.__getitem__, range(len(sentences))):
+            spelled = "".join(self.inventory.pieces[i].text for i in ids)
+            seen.append(spelled.replace(WORD_START, " ").strip())
+        return real(self, sentences, longest, random)
 
-    monkeypatch.setattr(Tokenizer, "sample", watched)
+    monkeypatch.setattr(Segmenter, "draw", watched)
     parts = sampled(sampling)
     run = start("run", *parts, "evaluate_split=test")
     lines = {
