@@ -21,8 +21,9 @@ from seq2seq.config import Component, Range, Values
 from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
-from seq2seq.data.given import given_tokenizers, model_type
+from seq2seq.data.given import given_tokenizers
 from seq2seq.data.mixing import Mixing, MixingConfig
+from seq2seq.data.model_fields import model_type
 from seq2seq.data.sampling import SampledBatches, Sampling
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig

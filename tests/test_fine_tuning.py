@@ -23,7 +23,8 @@ from seq2seq.checkpoint import Snapshot
 from seq2seq.config import parse
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora.files import Files
-from seq2seq.data.given import given_tokenizers, model_type
+from seq2seq.data.given import given_tokenizers
+from seq2seq.data.model_fields import model_type
 from seq2seq.data.prepare import prepare
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError

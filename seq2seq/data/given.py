@@ -6,7 +6,7 @@ No library that trains is needed for it, so what a checkpoint says of its files 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from seq2seq.data.tokenizer import Tokenizer
@@ -16,12 +16,6 @@ SETTING = "tokenizer.model"
 
 NAMES = (("tokenizer.model",), ("source.model", "target.model"))
 """What models are called in a checkpoint: one for both languages, or one each."""
-
-TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
-"""SentencePiece's own numbers of the types of models."""
-
-_TRAINER_SPEC, _MODEL_TYPE = 2, 3  # fields of sentencepiece_model.proto
-_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how a field is written
 
 
 def given_tokenizers(path: str) -> tuple[Tokenizer, ...]:
@@ -86,52 +80,3 @@ def refuse_missing_tags(model: Tokenizer, languages: Sequence[str]) -> None:
             f"`{SETTING}` must have a tag for each language to translate into, but has none for {listing(missing)} "
             f"(found: {listing(model.tags)}); give one that has, or null to make one"
         )
-
-
-def model_type(serialized: bytes) -> str:
-    """Return the type of a SentencePiece model, such as ``bpe``; it decides how pieces can be drawn at random.
-
-    Raises:
-        DataError: the bytes are no such model.
-    """
-    try:
-        found: int | bytes = 1  # what is not written
-        for field, value in _fields(serialized):
-            if field == _TRAINER_SPEC and isinstance(value, bytes):
-                found = next((number for inner, number in _fields(value) if inner == _MODEL_TYPE), found)
-        return TYPES[found]  # type: ignore[index]  # bytes are no number of a type, either
-    except (IndexError, KeyError, ValueError) as error:
-        raise DataError(f"the tokenizer model must say of which type it is, but cannot be read: {error!r}") from None
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a message in the wire format of protocol buffers.
-
-    Raises:
-        IndexError: it ends too early.
-        ValueError: it has a field written in an unknown way.
-    """
-    place = 0
-
-    def varint() -> int:
-        nonlocal place
-        value = shift = 0
-        while True:
-            byte = message[place]
-            place += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while place < len(message):
-        field, kind = divmod(varint(), 8)
-        if kind == _VARINT:
-            yield field, varint()
-            continue
-        sizes = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
-        if kind != _LENGTH and kind not in sizes:
-            raise ValueError(f"a field written as {kind}")
-        size = varint() if kind == _LENGTH else sizes[kind]
-        yield field, message[place : place + size]
-        place += size

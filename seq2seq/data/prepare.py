@@ -30,8 +30,9 @@ from seq2seq.data.corpora import TRAIN, Corpus, is_validation
 from seq2seq.data.encoding import SplitEncoder, chunked, linked_pairs
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
 from seq2seq.data.formats import Pair, read_pairs
-from seq2seq.data.given import given_tokenizers, model_type, refuse_missing_tags
+from seq2seq.data.given import given_tokenizers, refuse_missing_tags
 from seq2seq.data.manifest import FORMAT, write_manifest
+from seq2seq.data.model_fields import model_type
 from seq2seq.data.portion import PortionBuild, total
 from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.statistics import Examples, coverage, write_statistics

@@ -30,6 +30,7 @@ from seq2seq.data.batching import (
     shuffled_batches,
 )
 from seq2seq.data.mixing import Mixing
+from seq2seq.data.model_fields import read_pieces
 from seq2seq.data.segmentation import (
     Inventory,
     LatticeSegmenter,
@@ -37,7 +38,6 @@ from seq2seq.data.segmentation import (
     Segmenter,
     gathered,
     joined,
-    read_pieces,
 )
 from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import Tokenizer

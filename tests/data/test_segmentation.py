@@ -23,7 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.data.grammar import generate
-from seq2seq.data.segmentation import Inventory, Kind, LatticeSegmenter, MergeSegmenter, Piece, Segmenter, read_pieces
+from seq2seq.data.model_fields import Kind, Piece, read_pieces
+from seq2seq.data.segmentation import Inventory, LatticeSegmenter, MergeSegmenter, Segmenter
 from seq2seq.data.segmentation.table import PairTable
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import UNK, Tokenizer
@@ -329,7 +330,8 @@ def test_the_bits_are_those_on_record(kind: str, strength: float, golden: str) -
 CHILD = """
 import hashlib, sys
 import numpy as np
-from seq2seq.data.segmentation import Inventory, LatticeSegmenter, MergeSegmenter, read_pieces
+from seq2seq.data.model_fields import read_pieces
+from seq2seq.data.segmentation import Inventory, LatticeSegmenter, MergeSegmenter
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import Tokenizer
 

@@ -4,7 +4,7 @@ Vocabularies of byte-pair encoding are drawn from by :mod:`.merges`, unigram lan
 from the distributions of SentencePiece's own sampling.
 """
 
-from seq2seq.data.segmentation.inventory import Inventory, Kind, Piece, read_pieces
+from seq2seq.data.segmentation.inventory import Inventory
 from seq2seq.data.segmentation.lattice import LatticeSegmenter
 from seq2seq.data.segmentation.merges import MergeSegmenter
 from seq2seq.data.segmentation.ragged import gathered, joined
@@ -12,12 +12,9 @@ from seq2seq.data.segmentation.segmenter import Segmenter
 
 __all__ = [
     "Inventory",
-    "Kind",
     "LatticeSegmenter",
     "MergeSegmenter",
-    "Piece",
     "Segmenter",
     "gathered",
     "joined",
-    "read_pieces",
 ]

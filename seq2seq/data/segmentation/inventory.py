@@ -3,82 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 
+from seq2seq.data.model_fields import Kind, Piece
 from seq2seq.data.segmentation.ragged import Flags, offsets_of
 from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import WORD_START
-
-
-class Kind(IntEnum):
-    """What a piece is, by the numbers of SentencePiece's own format."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-    @classmethod
-    def _missing_(cls, value: object) -> Kind:
-        return cls.NORMAL  # as Protocol Buffers take a number that they do not know
-
-
-class Piece(NamedTuple):
-    """A piece of the vocabulary."""
-
-    text: str
-    score: float
-    kind: Kind
-
-
-def read_pieces(serialized: bytes) -> list[Piece]:
-    """Read the pieces of a SentencePiece model, which the library has accepted.
-
-    The library does not tell which pieces are user-defined, so they are read from the model itself, a message in the
-    wire format of Protocol Buffers: field 1, repeated, is a piece, with text, score and kind as its fields 1 to 3.
-    """
-    pieces = []
-    for number, message in _fields(serialized):
-        if number == 1:
-            fields = dict(_fields(message))
-            score = np.frombuffer(fields.get(2, b"\0\0\0\0"), dtype="<f4")[0]
-            kind, _ = _variable(fields.get(3, bytes([Kind.NORMAL])), 0)
-            pieces.append(Piece(fields.get(1, b"").decode("utf-8", "surrogateescape"), float(score), Kind(kind)))
-    return pieces
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the contents of each field."""
-    at = 0
-    while at < len(message):
-        tag, at = _variable(message, at)
-        match tag & 7:
-            case 0:
-                _, end = _variable(message, at)
-            case 2:
-                length, at = _variable(message, at)
-                end = at + length
-            case wire:
-                end = at + {1: 8, 5: 4}[wire]
-        yield tag >> 3, message[at:end]
-        at = end
-
-
-def _variable(message: bytes, at: int) -> tuple[int, int]:
-    """Return the integer of variable length at a place, and the place after it."""
-    value = shift = 0
-    while True:
-        value |= (message[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-        if message[at - 1] < 128:
-            return value, at
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.data.segmentation.inventory import Inventory, Kind
+from seq2seq.data.model_fields import Kind
+from seq2seq.data.segmentation.inventory import Inventory
 from seq2seq.data.segmentation.ragged import gathered, offsets_of
 from seq2seq.data.segmentation.segmenter import Segmenter
 from seq2seq.data.segmentation.table import PairTable
