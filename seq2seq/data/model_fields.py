@@ -1,7 +1,7 @@
 """What the library does not tell of a SentencePiece model: its type, and the kinds of its pieces.
 
-A model is a message in the wire format of Protocol Buffers. Its field 1, repeated, is a piece, with text, score and kind
-as fields 1 to 3; field 2 tells of its training, with the type of model as field 3.
+A model is a message in the wire format of Protocol Buffers. Its field 1, repeated, is a piece, with text, score and
+kind as fields 1 to 3; field 2 tells of its training, with the type of model as field 3.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def _piece(message: Value) -> Piece:
     fields = dict(_fields(_bytes(message)))
     [score] = struct.unpack("<f", _bytes(fields.get(_SCORE, b"\0\0\0\0")))
     text = _bytes(fields.get(_TEXT, b"")).decode("utf-8", "surrogateescape")
-    return Piece(text, float(score), Kind(fields.get(_KIND, Kind.NORMAL)))
+    kind = fields.get(_KIND, Kind.NORMAL)
+    return Piece(text, float(score), Kind(kind) if isinstance(kind, int) else Kind.NORMAL)
 
 
 def _bytes(value: Value) -> bytes:
