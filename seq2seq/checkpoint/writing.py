@@ -40,19 +40,27 @@ def write(snapshot: Snapshot, final: Path) -> Path:
         CheckpointError: the disk refuses; whatever was there before is untouched.
     """
     temporary = final.with_name(f".{final.name}-{os.getpid()}")
+    contents = _contents(snapshot)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        _write_files(snapshot, temporary)
+        for name, data in contents.items():
+            with open(temporary / name, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        flush(temporary)
         publish(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(f"cannot write the checkpoint {final}: {error}") from error
+        size = sum(map(len, contents.values()))
+        raise CheckpointError(f"cannot write the checkpoint {final} of {size:,} bytes: {error}") from error
     return final
 
 
-def _write_files(snapshot: Snapshot, folder: Path) -> None:
+def _contents(snapshot: Snapshot) -> dict[str, bytes]:
+    """Return the bytes of each file; the manifest is the last."""
     contents: dict[str, bytes] = {
         "model.safetensors": _pack(snapshot.weights),
         "config.json": _json({"format": FORMAT, **snapshot.config}),
@@ -65,12 +73,7 @@ def _write_files(snapshot: Snapshot, folder: Path) -> None:
     manifest = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()
     }
-    for name, data in {**contents, MANIFEST: _json({"format": FORMAT, "files": manifest})}.items():
-        with open(folder / name, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    flush(folder)
+    return {**contents, MANIFEST: _json({"format": FORMAT, "files": manifest})}
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:
