@@ -37,7 +37,7 @@ from seq2seq.optim import Optimizer, Schedule
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runfolder import begun, find_previous, make_run_folder, write_settings
-from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
+from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
 from seq2seq.search import SearchConfig
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
@@ -162,6 +162,8 @@ def train(config: RunConfig, values: Values) -> Path:
             "of that run, with `run_dir` as its folder"
         )
     device = choose_device(config.trainer.device)
+    if config.trainer.deterministic:
+        compute_the_same_bits(device)
     config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
     check_parts(config)
     if config.init_from is not None and not begun(config.run_dir):
@@ -175,13 +177,21 @@ def train(config: RunConfig, values: Values) -> Path:
         trainer.train()
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
-    if tests:
-        folder = checkpoint.locate(run, warn)
-        # One's own run is trusted: its parts may come from any package.
-        report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
-        for test in tests:
-            report(test, run / "evaluation" / test.split)
+    evaluate_run(config, run, tests)
     return run
+
+
+def evaluate_run(config: RunConfig, run: Path, tests: Sequence[TestSet]) -> None:
+    """Evaluate the best checkpoint of a finished run; where that is damaged, the last, in a folder named after it."""
+    if not tests:
+        return
+    folder = checkpoint.locate(run, warn)
+    best = run / "checkpoints" / "best"
+    other = f"-{folder.name}" if best.is_symlink() and best.resolve() != folder else ""
+    # One's own run is trusted: its parts may come from any package.
+    report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
+    for test in tests:
+        report(test, run / "evaluation" / f"{test.split}{other}")
 
 
 def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:

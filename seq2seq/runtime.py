@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -79,6 +80,17 @@ def product_dtype(factor: Tensor) -> torch.dtype:
     """Return what a matrix product with this tensor is computed in, inside :func:`autocast` or outside."""
     device = factor.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else factor.dtype
+
+
+def compute_the_same_bits(device: torch.device) -> None:
+    """Let a GPU take the algorithms that give the same bits each time; must come before it computes anything.
+
+    A CPU does so anyway, as long as the number of its threads stays the same.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
 
 def seed_everything(seed: int) -> None:

@@ -26,7 +26,7 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     # 0.2.0
     "search": {"coverage_penalty": 0.0},
     "cleaning": dict(OFF),
-    "trainer": {"keep_best": 1},
+    "trainer": {"keep_best": 1, "deterministic": False},
     "tokenizer": {"model": None},
 }
 

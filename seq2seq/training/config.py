@@ -30,6 +30,7 @@ class TrainerConfig:
         ema_decay: decay of the exponential average of weights; 0 for none.
         device: where to compute.
         precision: of matrix products; ``auto`` takes bf16 where it pays.
+        deterministic: whether a GPU computes the same bits each time, which costs some speed; a CPU always does.
         log_every: updates between measurements.
         validate_every: updates between validations.
         validation_sentences: sentences translated at each validation; 0 for the loss alone.
@@ -52,6 +53,7 @@ class TrainerConfig:
     ema_decay: Probability
     device: DeviceName
     precision: Precision
+    deterministic: bool
     log_every: PositiveInt
     validate_every: PositiveInt
     validation_sentences: NonNegativeInt
