@@ -34,7 +34,7 @@ from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runfolder import find_previous, make_run_folder, only_writer, write_settings
 from seq2seq.runtime import choose_device, choose_precision, describe_device, seed_everything
-from seq2seq.search import SearchConfig
+from seq2seq.search import Search
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
 from seq2seq.training.config import TrainerConfig
@@ -79,7 +79,7 @@ class RunConfig(Architecture):
     optimizer: Component[Optimizer]
     scheduler: Component[Schedule]
     trainer: TrainerConfig
-    search: SearchConfig
+    search: Search
 
     @property
     def unused(self) -> tuple[str, ...]:

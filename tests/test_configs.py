@@ -19,6 +19,7 @@ from seq2seq.config import Component, parse
 from seq2seq.optim import Progress
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig, check_parts
+from seq2seq.scoring import ScoreConfig
 from seq2seq.translating import TranslateConfig
 
 SHIPPED = [(group, name) for group in groups() for name in choices(group)]
@@ -26,6 +27,7 @@ PRIMARY = {
     "train": RunConfig,
     "evaluate": EvaluateConfig,
     "translate": TranslateConfig,
+    "score": ScoreConfig,
     "compare_attention": CompareAttentionConfig,
     "benchmark": BenchmarkConfig,
 }
@@ -66,7 +68,8 @@ def test_every_file_composes_to_a_configuration_whose_parts_fit(group: str, name
 
 @pytest.mark.parametrize("name", sorted(PRIMARY))
 def test_every_command_has_a_configuration(name: str) -> None:
-    given = ["checkpoint=somewhere"] if name in {"evaluate", "translate"} else []
+    given = ["checkpoint=somewhere"] if name in {"evaluate", "translate", "score"} else []
+    given += ["source=here", "target=there"] if name == "score" else []
     parse(PRIMARY[name], compose(*given, name=name))
 
 
@@ -90,7 +93,8 @@ def test_the_keys_of_every_section_are_the_fields_of_its_class(group: str, name:
     for field in dataclasses.fields(config):
         section = getattr(config, field.name)
         if dataclasses.is_dataclass(section) and not isinstance(section, Component):
-            assert values[field.name].keys() == {inner.name for inner in dataclasses.fields(section)}, field.name
+            names = {inner.name for inner in dataclasses.fields(section)}
+            assert values[field.name].keys() - {"_target_"} == names, field.name
 
 
 @pytest.mark.parametrize(("group", "name"), SHIPPED)
