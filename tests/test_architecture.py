@@ -27,6 +27,7 @@ ORDER = [
     "runtime",
     "signals",
     "dropout",
+    "growing",
     "data.formats*",
     "data.tokenizer",
     "data.alignment",
