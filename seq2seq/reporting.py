@@ -133,16 +133,17 @@ def place_of_report(
 def other_search(search: Search, own: Values) -> str:
     """Return what tells a search from the one that a run has of its own; nothing where they are alike."""
     settings = leaves(own)
-    differing = [
-        f"-{key}-{value}"
-        for key, value in settings_of(search).items()
-        if key.rpartition(".")[2] != "max_tokens" and without_unit(settings.get(key)) != value
-    ]
-    if own.get("_target_") != f"{type(search).__module__}.{type(search).__qualname__}":
-        differing = [f"-{search.method.replace(' ', '_')}", *differing]
-    words = "".join(differing)
+    words = ""
+    for key, value in settings_of(search).items():
+        place, _, name = key.rpartition(".")
+        if name == "max_tokens" or without_unit(settings.get(key)) == value:
+            continue
+        if name == "_target_":
+            words += f"{place and f'-{place}'}-{str(value).rpartition('.')[2].lower()}"
+        else:
+            words += f"-{key}-{value}"
     if len(words) > LONGEST_NAME:  # a file system takes 255 bytes at most
-        return f"{differing[0]}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+        words = f"-{type(search).__name__.lower()}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
     return words
 
 

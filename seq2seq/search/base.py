@@ -130,15 +130,12 @@ class PieceSearch(Search):
 
 
 def settings_of(search: Search) -> dict[str, object]:
-    """Return every setting of a search by its dotted name, the class left out."""
-    found: dict[str, object] = {}
+    """Return every setting of a search by its dotted name, with the names of classes, as configurations have them."""
+    found: dict[str, object] = {"_target_": f"{type(search).__module__}.{type(search).__qualname__}"}
     for field in fields(search):
         value = getattr(search, field.name)
-        if isinstance(value, Search):
-            found[field.name] = value.method
-            found |= {f"{field.name}.{name}": inner for name, inner in settings_of(value).items()}
-        else:
-            found[field.name] = value
+        inner = settings_of(value) if isinstance(value, Search) else {}
+        found |= {f"{field.name}.{name}": setting for name, setting in inner.items()} or {field.name: value}
     return found
 
 
