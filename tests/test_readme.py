@@ -32,6 +32,7 @@ from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig
+from seq2seq.scoring import ScoreConfig
 from seq2seq.translating import TranslateConfig
 
 ROOT = CONFIGS.parent
@@ -42,6 +43,7 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/prepare.py": ("train", RunConfig),
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
+    "scripts/score.py": ("score", ScoreConfig),
     "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
     "scripts/benchmark.py": ("benchmark", BenchmarkConfig),
 }

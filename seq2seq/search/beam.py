@@ -28,6 +28,7 @@ class BeamSearch(PieceSearch):
     """What every beam search is told.
 
     The score is the length-normalised log-probability, EOS included, with the coverage penalty where there is one.
+    Translations differ in their pieces; now and then two of them spell the same text in different pieces.
 
     Attributes:
         beam_size: K, hypotheses kept for one sentence.
