@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -122,4 +123,5 @@ def score_pairs(
         pieces = [*translator.target_tokenizer.pieces(ids), "</s>"] if each else []
         length = torch.tensor(max(1, len(each)))
         divisor = float(length_penalty(length, config.length_penalty, config.length_normalization))
-        yield PairScore(sum(each), sum(each) / divisor, pieces, each)
+        total = math.fsum(each)
+        yield PairScore(total, total / divisor, pieces, each)
