@@ -21,6 +21,9 @@ CHARACTER_ORDER, BETA = 6, 2.0
 WORD_ORDER = 4
 """Of BLEU: Papineni et al. 2002."""
 
+COLUMNS = 4096
+"""Columns of the matrix that exist at a time, so that a thousand long texts need no more than some megabytes."""
+
 
 def chrf(texts: Sequence[str]) -> Matrix:
     """Return chrF2 (M,M) of every text (rows) against every text as its reference (columns), from 0 to 100.
@@ -94,9 +97,13 @@ def _shared(grams: npt.NDArray[np.int64], owner: npt.NDArray[np.int64], rows: in
     places = np.arange(len(grams))
     times = places - np.maximum.accumulate(np.where(begins, places, 0))  # how often it stood in this row before
     columns = _numbered(grams * (len(grams) + 1) + times)
-    table = np.zeros((rows, int(columns.max(initial=-1)) + 1), dtype=np.float32)
-    table[owner, columns] = 1.0
-    return (table @ table.T).astype(np.float64)  # whole numbers below 2^24 are exact in single precision
+    shared = np.zeros((rows, rows))
+    for first in range(0, int(columns.max(initial=-1)) + 1, COLUMNS):
+        here = (columns >= first) & (columns < first + COLUMNS)
+        table = np.zeros((rows, COLUMNS), dtype=np.float32)
+        table[owner[here], columns[here] - first] = 1.0
+        shared += table @ table.T  # whole numbers, far below 2^24, are exact in single precision
+    return shared
 
 
 def _numbered(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
