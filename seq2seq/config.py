@@ -3,7 +3,8 @@
 There is one rule for every level. A mapping is read against the signature of a class: parameters give the
 names and the types, the YAML file gives the values. Two kinds of class occur:
 
-* a *section* is a frozen dataclass with a fixed place, such as ``trainer``; it is built at once;
+* a *section* is a frozen dataclass with a fixed place, such as ``trainer``; it is built at once; where the class is
+  abstract, as that of ``search``, ``_target_`` names one of its kinds;
 * a *component* is chosen by name with ``_target_``, such as ``encoder``; it becomes a :class:`Component`, which
   waits for the sizes known only at run time. Those are the positional parameters of the class; the
   keyword-only parameters are its hyper-parameters, and every one of them must have a value in the YAML file.
@@ -234,6 +235,11 @@ class _Reader:
         node = self.mapping(value, path)
         if node is None:
             return None
+        if inspect.isabstract(cls):
+            cls = self.target(node.get("_target_"), cls, f"{path}._target_")
+            if cls is None:
+                return None
+            node = {key: item for key, item in node.items() if key != "_target_"}
         hints = typing.get_type_hints(cls, include_extras=True)
         before = len(self.mistakes)
         settings = self.settings({f.name: hints[f.name] for f in dataclasses.fields(cls)}, node, path, cls.__name__)

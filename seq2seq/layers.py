@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from seq2seq.attention.core import Attention, AttentionOutput, KeyValue, Rotatio
 from seq2seq.config import Probability, Width
 from seq2seq.dropout import dropout
 from seq2seq.errors import ConfigError
+from seq2seq.growing import Growing
 
 Norm = Literal["layer", "rms"]
 NormPosition = Literal["pre", "post"]
@@ -115,6 +116,13 @@ class Residual(nn.Module):
         return total if self.before else self.norm(total)
 
 
+class Seen(NamedTuple):
+    """Keys and values of the positions that self-attention has seen so far."""
+
+    key: Growing
+    value: Growing
+
+
 class SelfAttention(nn.Module):
     """Self-attention with its residual."""
 
@@ -130,9 +138,9 @@ class SelfAttention(nn.Module):
         *,
         causal: bool = False,
         rotation: Rotation | None = None,
-        past: KeyValue | None = None,
+        past: Seen | None = None,
         offset: int = 0,
-    ) -> tuple[Tensor, KeyValue]:
+    ) -> tuple[Tensor, Seen]:
         """(B,T,D) -> (B,T,D) and the keys and values seen so far.
 
         Args:
@@ -145,10 +153,13 @@ class SelfAttention(nn.Module):
         """
         query = self.residual.enter(hidden)
         memory = self.attention.project_memory(query, rotation=rotation, offset=offset)
-        if past is not None:
-            memory = KeyValue(torch.cat([past.key, memory.key], 2), torch.cat([past.value, memory.value], 2))
+        if past is None:
+            seen = Seen(Growing.of(memory.key), Growing.of(memory.value))
+        else:
+            seen = Seen(past.key.followed_by(memory.key), past.value.followed_by(memory.value))
+            memory = KeyValue(seen.key.tensor, seen.value.tensor)
         output = self.attention(query, memory, is_token, causal=causal, rotation=rotation, offset=offset)
-        return self.residual.leave(hidden, output.context), memory
+        return self.residual.leave(hidden, output.context), seen
 
 
 class CrossAttention(nn.Module):

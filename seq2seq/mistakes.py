@@ -186,6 +186,9 @@ class Explainer:
         if place is not None:
             spelling = now.places[place]
             group, rest = spelling.partition("@")[0], key.removeprefix(f"{place}.")
+            deeper = [path for path in now.keys if path.startswith(f"{place}.") and path.endswith(f".{rest}")]
+            if parent == place and deeper:
+                return f"{words}`{spelling}={now.choices[spelling]}` has it further inside; write {either(deeper)}"
             others = [
                 one for one in self.groups.options(group) if rest in key_paths(self.groups.settings(group, one))
             ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from seq2seq.data.corpora.sacrebleu_sets import load_test_set
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
+from seq2seq.runfolder import leaves
 from seq2seq.runtime import DeviceName, describe_device
-from seq2seq.search import SearchConfig
+from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import read_log
 from seq2seq.translate import TRUSTED, Direction, Translator, directions_of
+
+LONGEST_NAME = 150
+"""Characters of a folder's name that tell of another search."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class EvaluateConfig:
     testset: str | None
     direction: str | None
     alignments: str | None
-    search: SearchConfig
+    search: Search
     device: DeviceName
     output: str | None
     allow_code: Sequence[str]
@@ -122,11 +127,24 @@ def place_of_report(
         return folder / "evaluation" / name
     if folder != (run / "checkpoints" / "best").resolve():
         name += f"-{folder.name}"
-    own = snapshot.config["settings"].get("search", {})
-    for key, value in asdict(config.search).items():
-        if key != "max_tokens" and without_unit(own.get(key)) != value:
-            name += f"-{key}-{value}"
-    return run / "evaluation" / name
+    return run / "evaluation" / f"{name}{other_search(config.search, snapshot.config['settings'].get('search', {}))}"
+
+
+def other_search(search: Search, own: Values) -> str:
+    """Return what tells a search from the one that a run has of its own; nothing where they are alike."""
+    settings = leaves(own)
+    words = ""
+    for key, value in settings_of(search).items():
+        place, _, name = key.rpartition(".")
+        if name == "max_tokens" or without_unit(settings.get(key)) == value:
+            continue
+        if name == "_target_":
+            words += f"{place and f'-{place}'}-{str(value).rpartition('.')[2].lower()}"
+        else:
+            words += f"-{key}-{value}"
+    if len(words) > LONGEST_NAME:  # a file system takes 255 bytes at most
+        words = f"-{type(search).__name__.lower()}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+    return words
 
 
 def corpus_test_sets(config: EvaluateConfig, trained: Values | None, several: bool) -> dict[str, TestSet]:
@@ -214,7 +232,7 @@ class Reporter:
         self,
         folder: Path,
         snapshot: checkpoint.Snapshot,
-        search: SearchConfig,
+        search: Search,
         device: DeviceName,
         allow_code: Sequence[str] | None,
     ) -> None:

@@ -38,7 +38,7 @@ from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runfolder import begun, find_previous, make_run_folder, write_settings
 from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
-from seq2seq.search import SearchConfig
+from seq2seq.search import Search
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
 from seq2seq.training.config import TrainerConfig
@@ -92,7 +92,7 @@ class RunConfig(Architecture):
     optimizer: Component[Optimizer]
     scheduler: Component[Schedule]
     trainer: TrainerConfig
-    search: SearchConfig
+    search: Search
 
     @property
     def unused(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from seq2seq.checkpoint.writing import PREFIX
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
 from seq2seq.replacing import OLD, write_whole
+from seq2seq.search import PieceSearch
 from seq2seq.spelling import changes, differences
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import LOG_FILE, read_log
@@ -33,8 +34,11 @@ FIXED_TRAINER = ("max_tokens", "length_multiple", "accumulate", "clip_norm", "em
 YARDSTICK = ("best_metric", "validation_sentences", "validation_beam")
 """Settings of the trainer that may differ, but then values of earlier validations say nothing about later ones."""
 
-REPLACED = ("beam_size", "n_best")
-"""Settings of the search that a validation replaces by its own; all others count like :data:`YARDSTICK`."""
+RULES = tuple(field.name for field in fields(PieceSearch))
+"""Settings of the search that a validation takes over; they count like :data:`YARDSTICK`."""
+
+PENALTIES = ("length_penalty", "length_normalization", "coverage_penalty")
+"""Those that it takes over, too, where it searches with a beam."""
 
 PLACES = ("run_dir", "prepared_dir")
 """Settings that say where things are; nobody needs to be told that they differ."""
@@ -143,9 +147,12 @@ def changed_yardsticks(before: Values, now: Values) -> list[str]:
     """Return the keys of settings that have changed and by which validations cannot be compared any more."""
     old, new = leaves(before), leaves(now)
     keys = [f"trainer.{key}" for key in YARDSTICK]
-    keys += sorted(key for key in old.keys() & new.keys() if key.startswith("search."))
+    beam = max(int(values.get("trainer.validation_beam") or 1) for values in (old, new))
+    taken = RULES + PENALTIES * (beam > 1)
+    keys += sorted(
+        key for key in old.keys() & new.keys() if key.startswith("search.") and key.rpartition(".")[2] in taken
+    )
     changed = [key for key in keys if without_unit(old.get(key)) != without_unit(new.get(key))]
-    changed = [key for key in changed if key.removeprefix("search.") not in REPLACED]
     if "trainer.best_metric" in changed:
         return ["trainer.best_metric"]
     # A loss does not depend on what is translated.

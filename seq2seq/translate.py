@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.utils.rnn import pad_sequence
 
 from seq2seq import checkpoint
 from seq2seq.config import parse
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import single_line
-from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.errors import CheckpointError
+from seq2seq.data.tokenizer import PAD, UNK, Tokenizer
+from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.runtime import DeviceName, choose_device
-from seq2seq.search import Hypothesis, SearchConfig, search
+from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
 
 TRUSTED = "seq2seq"
 """The only package whose classes a checkpoint may name, unless its user lists more."""
@@ -37,13 +38,6 @@ MOST_BUFFERED = 2**24
 
 BUFFERED_LINES = 2048
 """Lines read ahead while streaming: enough to fill batches of like length."""
-
-
-class Translation(NamedTuple):
-    """A translated line and its length-normalised log-probability (nats a piece); 0 for an empty line."""
-
-    text: str
-    score: float
 
 
 class Translator:
@@ -119,17 +113,31 @@ class Translator:
         load_weights(model, snapshot)
         return cls(model.to(place), source, target, warn)
 
-    def translate(self, lines: Sequence[str], config: SearchConfig, target: str | None = None) -> list[str]:
+    @property
+    def models(self) -> Sequence[Seq2SeqModel]:
+        """The models that translate as one: here there is one."""
+        return (self.model,)
+
+    def translate(self, lines: Sequence[str], search: Search, target: str | None = None) -> list[str]:
         """Translate lines; an empty line gives an empty line. For the rest, see :meth:`hypotheses`."""
-        return [best[0].text for best in self.hypotheses(lines, config, target)]
+        return [best[0].text for best in self.hypotheses(lines, search, target)]
 
     def stream(
-        self, lines: Iterable[str], config: SearchConfig, target: str | None = None
+        self,
+        lines: Iterable[str],
+        search: Search,
+        target: str | None = None,
+        prefixes: Iterable[str] | None = None,
     ) -> Iterator[list[Translation]]:
-        """Give the ``n_best`` translations of lines as they come, some thousand at a time, in bounded memory."""
+        """Give the ``n_best`` translations of lines as they come, some thousand at a time, in bounded memory.
+
+        ``prefixes`` are as many as the lines; see :meth:`hypotheses` for the rest.
+        """
         pending, done = iter(lines), 0
+        starts = None if prefixes is None else iter(prefixes)
         while chunk := list(islice(pending, BUFFERED_LINES)):
-            yield from self.hypotheses(chunk, config, target, first=done + 1)
+            given = None if starts is None else list(islice(starts, len(chunk)))
+            yield from self.hypotheses(chunk, search, target, given, first=done + 1)
             done += len(chunk)
 
     def encode(self, lines: Sequence[str], target: str | None) -> list[list[int]]:
@@ -142,43 +150,87 @@ class Translator:
         return [tag + ids if ids else ids for ids in self.source_tokenizer.encode(lines)]
 
     def hypotheses(
-        self, lines: Sequence[str], config: SearchConfig, target: str | None = None, *, first: int = 1
+        self,
+        lines: Sequence[str],
+        search: Search,
+        target: str | None = None,
+        prefixes: Sequence[str] | None = None,
+        *,
+        first: int = 1,
     ) -> list[list[Translation]]:
         """Return the ``n_best`` translations of each line, best first.
 
+        A prefix is cut into pieces as a text of its own, and these pieces come first. So a translation may go on
+        within the last word of the prefix or begin another one, as the model likes better; spaces around a prefix
+        say nothing.
+
         Args:
             lines: N of them.
-            config: how to search.
+            search: how to search.
             target: the language to translate into; needed where the model has several.
-            first: number of the first line, for warnings.
+            prefixes: N texts that the translations must begin with, empty ones where there is no wish; None for no
+                wishes at all.
+            first: number of the first line, for warnings and for searches that draw.
 
         Raises:
             ConfigError: ``target`` is not a language of the model.
+            DataError: a prefix cannot be written in the model's pieces, or is longer than a translation may be.
         """
+        pieces = search.over_pieces
         sources = self.encode([single_line(line).strip() for line in lines], target)
         for number, ids in enumerate(sources, first):
-            if len(ids) > config.max_source_length:
+            if len(ids) > pieces.max_source_length:
                 self.warn(
-                    f"line {number} has {len(ids)} pieces and is cut after {config.max_source_length}, "
+                    f"line {number} has {len(ids)} pieces and is cut after {pieces.max_source_length}, "
                     "the value of search.max_source_length"
                 )
-                del ids[config.max_source_length :]
-        rows = [row for row, ids in enumerate(sources) if ids]
+                del ids[pieces.max_source_length :]
+        rows = np.array([row for row, ids in enumerate(sources) if ids], dtype=np.int64)
         filled = pack([sources[row] for row in rows])
+        limits = pieces.limits(torch.from_numpy(filled.lengths + 1)).tolist()
+        starts = None if prefixes is None else self._starts([prefixes[row] for row in rows], limits, rows + first)
         results: list[list[Translation]] = [[Translation("", 0.0)] for _ in lines]
         device = next(self.model.parameters()).device
-        was_training = self.model.training
-        self.model.eval()
-        for part in batches_in_order(filled.lengths + 1, max(1, config.max_tokens // config.beam_size)):
-            found = search(self.model, make_batch(filled, None, part).to(device), config)
-            for place, hypotheses in zip(part, found, strict=True):
-                results[rows[place]] = self._texts(hypotheses)
-        self.model.train(was_training)
+        scorer = Scorer(*self.models)
+        were_training = [model.training for model in self.models]
+        for model in self.models:
+            model.eval()
+        for part in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
+            request = Request(
+                make_batch(filled, None, part).to(device),
+                torch.from_numpy(rows[part] + first).to(device),
+                None if starts is None else padded([starts[place] for place in part]).to(device),
+            )
+            for place, found in zip(part, pieces.find(scorer, request), strict=True):
+                results[rows[place]] = search.choose(self._texts(found))
+        for model, was_training in zip(self.models, were_training, strict=True):
+            model.train(was_training)
         return results
+
+    def _starts(self, prefixes: Sequence[str], limits: Sequence[int], numbers: Iterable[int]) -> list[list[int]]:
+        """Return the ids of prefixes of translations with at most ``limits`` pieces, for lines of these numbers."""
+        found = self.target_tokenizer.encode([single_line(prefix).strip() for prefix in prefixes])
+        for ids, limit, number in zip(found, limits, numbers, strict=True):
+            if UNK in ids:
+                raise DataError(
+                    f"the prefix of line {number} must be in the characters that the model can write, but is not"
+                )
+            if len(ids) >= limit:
+                raise DataError(
+                    f"the prefix of line {number} must have at most {limit - 1} pieces, as its translation may, "
+                    f"but has {len(ids)}; shorten it, or raise search.max_length_extra"
+                )
+        return found
 
     def _texts(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
         texts = self.target_tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
         return [Translation(single_line(text), found.score) for text, found in zip(texts, hypotheses, strict=True)]
+
+
+def padded(sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Return sequences of ids as one matrix, padded on the right."""
+    rows = [torch.tensor(ids, dtype=torch.int64) for ids in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=PAD)
 
 
 def directions_of(snapshot: checkpoint.Snapshot) -> list[Direction]:

@@ -21,10 +21,15 @@ ADDED: dict[str, dict[str, Any]] = {
     "seq2seq.decoders.rnn.RNNDecoder": {"attend": "after"},
 }
 
-# The same for sections, which have a fixed place.
+# The same for sections, which have a fixed place. One that has come to be chosen by name had no name before.
 ADDED_SECTIONS: dict[str, dict[str, Any]] = {
     # 0.2.0
-    "search": {"coverage_penalty": 0.0},
+    "search": {
+        "_target_": "seq2seq.search.beam.Beam",  # of which greedy search was the one with a single hypothesis
+        "coverage_penalty": 0.0,
+        "no_repeat_ngram": 0,
+        "repetition_penalty": 1.0,
+    },
     "cleaning": dict(OFF),
     "trainer": {"keep_best": 1, "deterministic": False},
     "tokenizer": {"model": None},
@@ -45,7 +50,11 @@ def upgraded(settings: Any) -> Any:
     """Return the settings of a run with what came later filled in; nothing given is changed."""
     if not isinstance(settings, dict):
         return settings
-    sections = {name: later | settings[name] for name, later in ADDED_SECTIONS.items() if _is_group(settings, name)}
+    sections = {
+        name: later | settings[name]
+        for name, later in ADDED_SECTIONS.items()
+        if _is_group(settings, name) and "_target_" not in settings[name]
+    }
     # Only a run has them all; what is no run's settings stays what it is.
     whole = copy.deepcopy(ADDED_WHOLE) if _is_group(settings, "trainer") else {}
     return _components(whole | settings | sections)

@@ -142,6 +142,12 @@ WRONG: list[tuple[str, str]] = [
     ("tokenizer.joint=false", r"`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false"),
     ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
     (
+        "search=greedy search.beam_size=3",
+        r"`search=greedy` has only .*; choose `search=beam` or `search=diverse",
+    ),
+    ("search=mbr search.no_repeat_ngram=3", r"has it further inside; write search.candidates.no_repeat_ngram$"),
+    ("search=sampling search.top_p=1.1", r"`search.top_p` must be greater than 0 and at most 1, but is 1.1 instead"),
+    (
         "trainer.max_steps=null trainer.max_epochs=null trainer.max_time=null",
         r"^`trainer.max_epochs`, `trainer.max_steps` or `trainer.max_time` must be set, or training would never end, "
         "but all are null instead; give trainer.max_epochs=auto$",

@@ -51,7 +51,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def translating(run: Path, *overrides: str) -> None:
-    values = compose(f"checkpoint={run}", "search=greedy", "search.max_length_extra=2", *overrides, name="translate")
+    search = () if any(override.startswith("search=") for override in overrides) else ("search=greedy",)
+    values = compose(f"checkpoint={run}", *search, "search.max_length_extra=2", *overrides, name="translate")
     translate(parse(TranslateConfig, values), values)
 
 
@@ -84,7 +85,7 @@ def test_every_line_in_is_one_line_out_in_order(run: Path, tmp_path: Path) -> No
 def test_json_lines_hold_the_n_best_with_their_scores(run: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
     source.write_text("The dog sleeps.\n\n", encoding="utf-8")
-    translating(run, f"input={source}", f"output={output}", "format=jsonl", "search.beam_size=3", "search.n_best=2")
+    translating(run, f"input={source}", f"output={output}", "format=jsonl", "search=beam", "search.n_best=2")
     first, second = (json.loads(line)["translations"] for line in output.read_text(encoding="utf-8").splitlines())
     assert len(first) == 2
     assert first[0]["score"] >= first[1]["score"]

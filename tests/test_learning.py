@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -20,7 +19,8 @@ from seq2seq.evaluation.attention import corpus_alignment
 from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import Progress
 from seq2seq.run import RunConfig
-from seq2seq.search import search
+from seq2seq.search import Request, Scorer
+from seq2seq.training.validation import validation_search
 
 LETTERS = 12
 VOCABULARY = EOS + 1 + LETTERS
@@ -99,7 +99,8 @@ def test_every_pair_learns_the_task_within_a_minute(encoder: str, decoder: str, 
     model = learn(config, pairs[HELD_OUT:], steps=400)
     sources, targets = zip(*pairs[:HELD_OUT], strict=True)
     for beam in (1, 4):
-        found = search(model, batch_of(sources), replace(config.search, beam_size=beam))
+        search = validation_search(config.search, beam).over_pieces
+        found = search.find(Scorer(model), Request(batch_of(sources)))
         right = sum(one[0].ids == target for one, target in zip(found, targets, strict=True))
         assert right / HELD_OUT >= 0.99, f"{right} of {HELD_OUT} with a beam of {beam}"
     gold = [[Link(*places) for places in enumerate(TASKS[task](list(range(len(ids)))))] for ids in sources]

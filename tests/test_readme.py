@@ -31,8 +31,10 @@ from seq2seq.comparison import CompareAttentionConfig
 from seq2seq.composed import key_paths
 from seq2seq.config import parse
 from seq2seq.data import grammar
+from seq2seq.faults.command import FaultsConfig
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import RunConfig
+from seq2seq.scoring import ScoreConfig
 from seq2seq.translating import TranslateConfig
 
 ROOT = CONFIGS.parent
@@ -44,8 +46,10 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
     "scripts/average.py": ("average", AverageConfig),
+    "scripts/score.py": ("score", ScoreConfig),
     "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
     "scripts/benchmark.py": ("benchmark", BenchmarkConfig),
+    "scripts/faults.py": ("faults", FaultsConfig),
 }
 """For each script its configuration and the class that it is read into."""
 

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention, KeyValue
 from seq2seq.encoders.base import Memory
+from seq2seq.growing import Growing
 
 Tree = Any
-"""Tensors with the batch on axis 0, in tuples (named or not), with None where there is nothing."""
+"""Tensors with the batch on axis 0, growing ones too, in tuples (named or not), with None where there is nothing."""
 
 
-def map_tensors(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+def map_tensors(function: Callable[[Any], Any], tree: Tree) -> Tree:
     """Apply ``function`` to every tensor of a tree."""
-    if tree is None or isinstance(tree, Tensor):
+    if tree is None or isinstance(tree, Tensor | Growing):
         return None if tree is None else function(tree)
     parts = [map_tensors(function, part) for part in tree]
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)

@@ -46,7 +46,7 @@ def corpus_entropy(
     """
     sums: list[npt.NDArray[np.float64]] = []
     positions, uniform = 0, 0.0
-    for _, batch, layers in _read(model, sources, targets):
+    for _, batch, layers in _read([model], sources, targets):
         assert batch.target is not None
         is_token = batch.target[:, 1:] != PAD  # (B, T)
         found = [(entropy(weights) * is_token[:, None]).sum((0, 2)) for weights in layers]
@@ -93,7 +93,7 @@ def corpus_alignment(
     tags = [*source_tokenizer.tags.values()]
     heads: list[int] = []
     counts = np.zeros((0, 4), dtype=np.int64)
-    for rows, batch, layers in _read(model, sources, references):
+    for rows, batch, layers in _read([model], sources, references):
         choices = _choices(layers, batch, tags)
         if not heads:
             heads = [layer.shape[1] for layer in layers]
@@ -120,6 +120,42 @@ def corpus_alignment(
         layers=found[sum(heads) : -1],
         mean=found[-1],
     )
+
+
+@torch.inference_mode()
+def attention_links(
+    models: Sequence[Seq2SeqModel],
+    source_tokenizer: Tokenizer,
+    target_tokenizer: Tokenizer,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+) -> list[list[Link]]:
+    """Link the words of N translations to those of their sources, by the mean of all heads, layers and models.
+
+    As in :func:`corpus_alignment`: each piece is linked to the source piece with the largest weight, two words where
+    any of their pieces are. The links of a sentence are in order.
+
+    Args:
+        models: in evaluation mode.
+        source_tokenizer: what made ``sources``.
+        target_tokenizer: what made ``targets``.
+        sources: N sentences as ids, without EOS.
+        targets: N translations.
+    """
+    source_words, target_words = (
+        Words.of(tokenizer, sentences)
+        for tokenizer, sentences in ((source_tokenizer, sources), (target_tokenizer, targets))
+    )
+    found: list[list[Link]] = [[] for _ in sources]
+    for rows, batch, layers in _read(models, sources, targets):
+        chosen = _choices(layers, batch, [*source_tokenizer.tags.values()])[-1]
+        is_piece = _is_piece(target_words.lengths[rows], chosen.shape[1])
+        row, piece = (is_piece & (chosen >= 0)).nonzero()
+        source_word = source_words.table(rows, batch.source.shape[1])[row, chosen[row, piece]]
+        target_word = target_words.table(rows, chosen.shape[1])[row, piece]
+        for number, source, target in np.unique(np.stack([rows[row], source_word, target_word], 1), axis=0).tolist():
+            found[number].append(Link(source, target))
+    return found
 
 
 def gold_links(
@@ -187,16 +223,19 @@ class Words:
 
 
 def _read(
-    model: Seq2SeqModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    models: Sequence[Seq2SeqModel], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
 ) -> Iterator[tuple[Integers, Batch, tuple[Tensor, ...]]]:
-    """Give rows, batch and weights (B, H, T, S) of each layer for all pairs with a source, the longest first."""
+    """Give rows, batch and weights (B, H, T, S) of each layer for all pairs with a source, the longest first.
+
+    Several models count as one with the layers of all.
+    """
     source, target = pack(sources), pack(targets)
     filled = np.flatnonzero(source.lengths)
-    device = next(model.parameters()).device
+    device = next(models[0].parameters()).device
     for part in batches_in_order(np.maximum(source.lengths, target.lengths)[filled] + 1, _MOST_TOKENS):
         rows = filled[part]
         batch = make_batch(source, target, rows).to(device)
-        yield rows, batch, attention_weights(model, batch)
+        yield rows, batch, tuple(layer for model in models for layer in attention_weights(model, batch))
 
 
 def _choices(layers: Sequence[Tensor], batch: Batch, tags: Sequence[int]) -> list[Integers]:

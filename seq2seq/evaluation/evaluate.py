@@ -13,7 +13,7 @@ from seq2seq.data.batching import make_batch, pack
 from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
-from seq2seq.search import SearchConfig
+from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
 from seq2seq.translate import Translator
 
@@ -52,7 +52,7 @@ class TestSet:
 def evaluate_translator(
     translator: Translator,
     test: TestSet,
-    search: SearchConfig,
+    search: Search,
     *,
     history: Sequence[Mapping[str, Any]],
     facts: Mapping[str, str],
@@ -77,7 +77,9 @@ def evaluate_translator(
     scores = score_translations(translations, test.references, target_language=test.target_language)
     each = sentence_scores(translations, test.references)
     # What the model has seen: longer sources were cut.
-    read = [ids[: search.max_source_length] for ids in translator.encode(test.sources, test.target_language)]
+    read = [
+        ids[: search.over_pieces.max_source_length] for ids in translator.encode(test.sources, test.target_language)
+    ]
     written = translator.target_tokenizer.encode(translations)
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",

@@ -26,7 +26,7 @@ from seq2seq.errors import UserError, printable
 from seq2seq.faults.contained import contained
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.sealing import copied, newest, seal
-from seq2seq.search import SearchConfig
+from seq2seq.search import Beam
 from seq2seq.translate import TRUSTED, Translator, directions_of
 
 PATIENCE = 5.0
@@ -95,12 +95,14 @@ def opened(folder: Path) -> str:
     return ACCEPTED
 
 
-SEARCH = SearchConfig(
+SEARCH = Beam(
     beam_size=2,
     n_best=1,
     length_penalty=1.0,
     length_normalization="average",
     coverage_penalty=0.0,
+    no_repeat_ngram=0,
+    repetition_penalty=1.0,
     max_length_ratio=1.0,
     max_length_extra=2,
     max_tokens=1000,

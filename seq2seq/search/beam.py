@@ -2,167 +2,259 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from seq2seq.data.batching import Batch
+from seq2seq.config import NonNegativeFloat, PositiveInt
 from seq2seq.data.tokenizer import BOS, EOS, PAD
-from seq2seq.encoders.base import token_mask
-from seq2seq.model import Seq2SeqModel
-from seq2seq.search.base import Hypothesis, SearchConfig, next_log_probabilities, refuse_unless_finite
+from seq2seq.errors import ConfigError
+from seq2seq.search.base import Hypothesis, PieceSearch, Request, length_penalty
+from seq2seq.search.coverage import Coverage
+from seq2seq.search.finished import Finished
+from seq2seq.search.greedy import greedy
+from seq2seq.search.rules import NEVER, Rules
+from seq2seq.search.scorer import Scorer
 
-NEVER = float("-inf")
-
-LEAST_COVERAGE = 1e-4
-"""Floor of a source piece's coverage: one that sparse attention never saw costs much, but not everything."""
-
-
-@dataclass
-class Finished:
-    """The best finished hypotheses of every sentence, best first.
-
-    Attributes:
-        scores: (B,K) length-normalised log-probabilities; minus infinity where a place is free.
-        ids: (B,K,longest), with EOS.
-    """
-
-    scores: Tensor
-    ids: Tensor
-
-    def add(self, sentences: Tensor, scores: Tensor, ids: Tensor) -> None:
-        """Let candidates (b,K) with ids (b,K,longest) compete for the places of these sentences."""
-        pool = torch.cat([self.scores[sentences], scores], dim=1)
-        best, places = pool.topk(self.scores.shape[1], dim=1)
-        texts = torch.cat([self.ids[sentences], ids], dim=1)
-        self.scores[sentences] = best
-        self.ids[sentences] = texts.gather(1, places.unsqueeze(-1).expand(-1, -1, texts.shape[-1]))
+COLUMN = 50
+"""Values in a column of :func:`places_of_largest`, about the quickest for tens of thousands of them."""
 
 
-@dataclass
-class Coverage:
-    """How much attention each source position has had, and what is missing.
+@dataclass(frozen=True, kw_only=True)
+class BeamSearch(PieceSearch):
+    """What every beam search is told.
+
+    The score is the length-normalised log-probability, EOS included, with the coverage penalty where there is one.
+    Translations differ in their pieces; now and then two of them spell the same text in different pieces.
 
     Attributes:
-        total: (b,K,S), weights summed over the steps, mean over the attentions to the source and their heads.
-        is_token: (b,S), True where a source token is.
-        beta: weight of the penalty.
+        beam_size: K, hypotheses kept for one sentence.
+        n_best: translations given for one sentence.
+        length_penalty: alpha of the length normalisation; 0 compares plain sums of log-probabilities.
+        length_normalization: ``average`` divides by length^alpha, ``gnmt`` by ((5 + length) / 6)^alpha
+            (Wu et al. 2016, equation 14).
+        coverage_penalty: beta of Wu et al. 2016, equation 14: how much a finished translation loses for source
+            pieces that its attention, the mean of all layers and heads, has passed over; 0 for none. Theirs goes
+            with ``gnmt``; ``average`` divides log-probabilities by more, so that the same beta weighs several times
+            as much.
     """
 
-    total: Tensor
-    is_token: Tensor
-    beta: float
+    beam_size: PositiveInt
+    n_best: PositiveInt
+    length_penalty: NonNegativeFloat
+    length_normalization: Literal["average", "gnmt"]
+    coverage_penalty: NonNegativeFloat
 
-    def look(self, weights: tuple[Tensor, ...]) -> None:
-        """Add the weights of a step, one (b*K,H,1,S) for each attention to the source."""
-        mean = torch.stack([layer.mean(dim=1) for layer in weights]).mean(dim=0)
-        self.total = self.total + mean.view_as(self.total)
+    def __post_init__(self) -> None:
+        if self.n_best > self.beam_size:
+            raise ConfigError(
+                f"`n_best` must be at most `search.beam_size`, {self.beam_size}, but is {self.n_best} instead"
+            )
+        if self.coverage_penalty and self.beam_size == 1:
+            raise ConfigError(
+                "`coverage_penalty` must be 0 where `search.beam_size` is 1, because greedy search compares no "
+                f"translations, but is {self.coverage_penalty:g} instead"
+            )
 
-    def penalty(self, parents: Tensor) -> Tensor:
-        """``beta * sum over s of log(min(total, 1))``, never above 0, of hypotheses (b,n): Wu et al. 2016, eq. 14."""
-        shares = self.total.clamp(LEAST_COVERAGE, 1.0).log() * self.is_token.unsqueeze(1)
-        return self.beta * shares.sum(dim=-1).gather(1, parents)
+    @property
+    def width(self) -> int:
+        """See :attr:`PieceSearch.width`."""
+        return self.beam_size
 
-    def follow(self, going: Tensor, parents: Tensor) -> None:
-        """Keep the sentences ``going`` (b'), in which hypothesis k goes on from ``parents`` (b,K)."""
-        wide = parents.unsqueeze(-1).expand(-1, -1, self.total.shape[-1])
-        self.total, self.is_token = self.total.gather(1, wide)[going], self.is_token[going]
+    @property
+    def most_found(self) -> int:
+        """See :attr:`PieceSearch.most_found`."""
+        return self.n_best
+
+    @property
+    @abstractmethod
+    def group_count(self) -> int:
+        """G, the groups that the beam is cut into."""
+
+    @property
+    @abstractmethod
+    def strength(self) -> float:
+        """What a piece loses for each hypothesis of an earlier group that goes on with it at the same step."""
+
+    def penalty(self, lengths: Tensor) -> Tensor:
+        """What sums of log-probabilities are divided by, for lengths that include EOS."""
+        return length_penalty(lengths, self.length_penalty, self.length_normalization)
+
+    def bound(self, sums: Tensor, limits: Tensor) -> Tensor:
+        """Return the best score (b,G) that can still come of open hypotheses.
+
+        Let an open hypothesis have the sum s of log-probabilities, and let m be the largest length. Whatever comes of
+        it has
+
+        * a sum of at most s, since every piece adds a log-probability, at most 0. This holds with a repetition
+          penalty, which makes a distribution of its own, and where rules forbid pieces, which adds minus infinity;
+        * a length of at most m, and so a divisor of at most that of m: both forms rise with the length, as alpha is
+          not negative. Since s is not positive, s over a smaller divisor is at most s over that of m;
+        * a coverage penalty of at most 0.
+
+        So its score is at most ``s / penalty(m)``. A hypothesis that is certain of all further pieces up to m, and in
+        the end has covered everything, reaches that; no smaller bound would be right.
+
+        Args:
+            sums: (b,G,W) of the open hypotheses.
+            limits: (b) largest lengths, EOS included.
+        """
+        return sums.amax(dim=2) / self.penalty(limits).unsqueeze(1)
+
+    def find(self, scorer: Scorer, request: Request) -> list[list[Hypothesis]]:
+        """See :meth:`PieceSearch.find`; fewer than ``n_best`` where no more translations exist or were met."""
+        if self.beam_size > 1:
+            of_each = -(-self.n_best // self.group_count)
+            return beam_search(scorer, request, self, of_each).best(self.n_best, of_each)
+        found = greedy(scorer, request, self)
+        return found.hypotheses(found.sums / self.penalty(found.lengths))
+
+    def describe(self) -> str:
+        """See :meth:`Search.describe`."""
+        if self.beam_size == 1:
+            return f"greedy, {self.rules}"
+        penalty = f"length penalty {self.length_penalty:g} ({self.length_normalization})"
+        coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
+        return f"{self.method} {self.beam_size}, {penalty}{coverage}, {self.rules}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beam(BeamSearch):
+    """The K best hypotheses at every step; a beam of 1 is greedy search."""
+
+    method: ClassVar[str] = "beam"
+
+    @property
+    def group_count(self) -> int:
+        """See :attr:`BeamSearch.group_count`: there is one."""
+        return 1
+
+    @property
+    def strength(self) -> float:
+        """See :attr:`BeamSearch.strength`."""
+        return 0.0
 
 
 @torch.inference_mode()
-def beam_search(model: Seq2SeqModel, batch: Batch, config: SearchConfig) -> list[list[Hypothesis]]:
-    """Translate a batch.
+def beam_search(scorer: Scorer, request: Request, search: BeamSearch, keep: int) -> Finished:
+    """Translate sentences with a beam of K hypotheses, in G groups of W = K / G.
 
-    At each step the K best continuations that do not end go on, and those that end among the K best compete for the
-    K finished places. A sentence leaves the batch when none of its open hypotheses can still beat the last of its
-    ``n_best`` finished ones: log-probabilities only fall and a coverage penalty is never above 0, so an open sum
-    divided by the penalty of the longest allowed translation bounds everything that can come of it.
+    At each step the W best continuations of a group that do not end go on, and those that end among its W best
+    compete for its W finished places. A sentence leaves the batch when, in each of its groups, no open hypothesis
+    can still beat the last of the ``keep`` best finished ones, as :meth:`BeamSearch.bound` shows. That loses nothing.
 
-    Returns:
-        for each sentence, in the batch's order, ``n_best`` hypotheses, best first; fewer where the vocabulary and
-        the length limit allow fewer.
-
-    Raises:
-        CheckpointError: the model's weights are not finite numbers.
+    Args:
+        scorer: the model or the models.
+        request: the sentences.
+        search: the settings.
+        keep: finished hypotheses of each group that must be the best there are.
     """
-    beam = config.beam_size
-    device = batch.source.device
-    limits = config.limits(batch.source_lengths)
+    rules = Rules(search, request)
+    device, limits = rules.limits.device, rules.limits
+    beam, groups = search.beam_size, search.group_count
+    width = beam // groups
     count, longest = len(limits), int(limits.max())
-    finished = Finished(
-        torch.full((count, beam), NEVER, device=device),
-        torch.full((count, beam, longest), PAD, device=device),
-    )
-    coverage = start_coverage(batch, beam, config.coverage_penalty)
-    state = model.start(model.encode(batch)).expand(beam)
+    finished = Finished.none(count, groups, width, longest, device)
+    coverage = Coverage.start(request.batch, beam, search.coverage_penalty)
+    state = scorer.start(request.batch).expand(beam)
     alive = torch.arange(count, device=device)  # sentences in the batch, b of them
-    sums = torch.full((count, beam), NEVER, device=device)
-    sums[:, 0] = 0.0  # all hypotheses start alike, so only one may
-    ids = torch.full((count, beam, longest), PAD, device=device)
+    sums = torch.full((count, groups, width), NEVER, device=device)
+    sums[:, :, 0] = 0.0  # all hypotheses of a group start alike, so only one may
+    ids = torch.full((count, groups, width, longest), PAD, device=device)
     tokens = torch.full((count * beam, 1), BOS, device=device)
     for step in range(longest):
-        logits, state, weights = model.decode(tokens, state, need_weights=coverage is not None)
-        last = (limits[alive] == step + 1).repeat_interleave(beam)
-        gains = next_log_probabilities(logits, last).unflatten(0, (-1, beam))  # (b,K,V)
-        vocabulary = gains.shape[-1]
-        totals = (sums.unsqueeze(-1) + gains).flatten(1)
-        best, places = totals.topk(min(2 * beam, totals.shape[1]), dim=1)
-        parents, chosen = places // vocabulary, places % vocabulary
+        scores, state, weights = scorer.step(tokens, state, need_weights=coverage is not None)
+        scores = rules(scores, ids.flatten(0, 2)[:, :step], alive.repeat_interleave(beam))
+        best, parents, chosen = continuations(sums, scores, search.strength)  # (b,G,2W)
         ends = chosen == EOS
+        texts = ids.gather(2, parents.unsqueeze(-1).expand(-1, -1, -1, longest))
+        texts[..., step] = chosen
+        in_beam = parents + torch.arange(groups, device=device).unsqueeze(1) * width  # among all K
         if coverage is not None:
             coverage.look(weights)
-
-        texts = ids.gather(1, parents.unsqueeze(-1).expand(-1, -1, longest))
-        texts[:, :, step] = chosen
-        if bool(ends[:, :beam].any()):
-            normalised = best[:, :beam] / config.penalty(torch.tensor(step + 1, device=device))
+        if bool(ends[..., :width].any()):
+            normalised = best[..., :width] / search.penalty(torch.tensor(step + 1, device=device))
             if coverage is not None:
-                normalised = normalised + coverage.penalty(parents[:, :beam])
-            finished.add(alive, normalised.masked_fill(~ends[:, :beam], NEVER), texts[:, :beam])
+                lost = coverage.penalty(in_beam[..., :width].flatten(1))
+                normalised = normalised + lost.view_as(normalised)
+            finished.add(alive, normalised.masked_fill(~ends[..., :width], NEVER), texts[..., :width, :])
 
-        # The K best that do not end, in order: ending ones sort behind all others.
-        order = torch.argsort(ends.int(), dim=1, stable=True)[:, :beam]
-        sums = best.masked_fill(ends, NEVER).gather(1, order)
-        ids = texts.gather(1, order.unsqueeze(-1).expand(-1, -1, longest))
-        tokens = chosen.gather(1, order)
-        parents = parents.gather(1, order)
+        # The W best that do not end, in order.
+        order = those_that_go_on(ends, width)
+        sums = best.masked_fill(ends, NEVER).gather(2, order)
+        ids = texts.gather(2, order.unsqueeze(-1).expand(-1, -1, -1, longest))
+        tokens = chosen.gather(2, order)
+        in_beam = in_beam.gather(2, order).flatten(1)  # (b,K)
 
-        bound = sums[:, 0] / config.penalty(limits[alive])
-        going = torch.nonzero(bound > finished.scores[alive, config.n_best - 1]).squeeze(-1)
+        hopeful = search.bound(sums, limits[alive]) > finished.scores[alive, :, keep - 1]
+        going = torch.nonzero(hopeful.any(dim=1)).squeeze(-1)
         if not len(going):
             break
         if coverage is not None:
-            coverage.follow(going, parents)
-        rows = (torch.arange(len(alive), device=device).unsqueeze(1) * beam + parents)[going].flatten()
+            coverage.follow(going, in_beam)
+        rows = (torch.arange(len(alive), device=device).unsqueeze(1) * beam + in_beam)[going].flatten()
         if len(going) < len(alive):
             state = state.select(going, rows)
             alive, sums, ids, tokens = alive[going], sums[going], ids[going], tokens[going]
         else:
             state = state.reorder(rows)
         tokens = tokens.reshape(-1, 1)
-    refuse_unless_finite(finished.scores[:, 0])
-    return _hypotheses(finished, config.n_best)
+    return finished
 
 
-def start_coverage(batch: Batch, beam: int, beta: float) -> Coverage | None:
-    """Return coverage before the first step, or None where it costs nothing."""
-    if not beta:
-        return None
-    sentences, width = batch.source.shape
-    total = torch.zeros(sentences, beam, width, device=batch.source.device)
-    return Coverage(total, token_mask(batch.source_lengths, width), beta)
+def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the 2W best continuations of each group, best first: enough for W of them not to end.
+
+    Groups choose one after the other. To a later group a piece is worth ``strength`` less for each hypothesis of
+    an earlier one that goes on with it at this step (Vijayakumar et al. 2018, section 4.1, Hamming diversity).
+    That decides only what is chosen: sums stay sums of log-probabilities.
+
+    Args:
+        sums: (b,G,W) of the hypotheses.
+        scores: (b*K,V) log-probabilities of the next pieces.
+        strength: at least 0.
+
+    Returns:
+        sums, parents (0 to W - 1) and pieces, each (b,G,2W).
+    """
+    sentences, groups, width = sums.shape
+    vocabulary = scores.shape[1]
+    count = min(2 * width, width * vocabulary)
+    totals = scores.view(sentences, groups, width, vocabulary) + sums.unsqueeze(-1)
+    taken = scores.new_zeros(sentences, 1, vocabulary)
+    found = []
+    for group in range(groups):
+        own = totals[:, group]
+        places = places_of_largest((own - strength * taken if group else own).flatten(1), count)
+        chosen = places % vocabulary
+        found.append((own.flatten(1).gather(1, places), places // vocabulary, chosen))
+        if group + 1 < groups:
+            going = chosen.gather(1, those_that_go_on(chosen == EOS, width))
+            taken[:, 0].scatter_add_(1, going, torch.ones_like(going, dtype=taken.dtype))
+    best, parents, pieces = (torch.stack(part, dim=1) for part in zip(*found, strict=True))
+    return best, parents, pieces
 
 
-def _hypotheses(finished: Finished, n_best: int) -> list[list[Hypothesis]]:
-    lengths = (finished.ids != PAD).sum(-1)  # EOS included
-    return [
-        [
-            Hypothesis(text[: length - 1], score)
-            for text, length, score in zip(texts[:n_best], sizes, scores, strict=False)
-            if score > NEVER
-        ]
-        for texts, sizes, scores in zip(
-            finished.ids.tolist(), lengths.tolist(), finished.scores.tolist(), strict=True
-        )
-    ]
+def places_of_largest(values: Tensor, count: int) -> Tensor:
+    """Return the places (b,count) of the largest of ``values`` (b,n), largest first.
+
+    The largest ``count`` values lie in the ``count`` columns with the largest maxima, where n values are written in
+    columns. Finding those takes one quick pass, and what is left to sort is little.
+    """
+    columns = values.shape[1] // COLUMN
+    if columns < 2 * count:
+        return values.topk(count, dim=1).indices
+    table = values[:, : columns * COLUMN].unflatten(1, (COLUMN, columns))
+    best = table.amax(dim=1).topk(count, dim=1).indices
+    above = torch.arange(COLUMN, device=values.device).unsqueeze(1) * columns
+    rest = torch.arange(columns * COLUMN, values.shape[1], device=values.device).expand(len(values), -1)
+    places = torch.cat([(best.unsqueeze(1) + above).flatten(1), rest], dim=1)
+    return places.gather(1, values.gather(1, places).topk(count, dim=1).indices)
+
+
+def those_that_go_on(ends: Tensor, width: int) -> Tensor:
+    """Return the places of the first ``width`` candidates that do not end; those that do sort behind all others."""
+    return ends.int().argsort(dim=-1, stable=True)[..., :width]

@@ -8,16 +8,29 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.model import ModelOutput, Seq2SeqModel, log_probabilities
+from seq2seq.search.scorer import mean_probability
+
+_ROWS = 512  # positions whose logits exist at a time, as in training
 
 
 @torch.inference_mode()
-def score_targets(model: Seq2SeqModel, batch: Batch) -> Tensor:
-    """Log-probabilities (B,T) of the given target pieces, EOS included; 0 where the target is padding."""
+def score_targets(batch: Batch, *models: Seq2SeqModel) -> Tensor:
+    """Log-probabilities (B,T) of the given target pieces, EOS included; 0 where the target is padding.
+
+    Of several models it is the logarithm of their mean probability, as :class:`seq2seq.search.scorer.Scorer` has it.
+    """
     assert batch.target is not None
-    output = model.decode(batch.target[:, :-1], model.start(model.encode(batch)))
     gold = batch.target[:, 1:]
-    scores = log_probabilities(output.logits).gather(-1, gold.unsqueeze(-1)).squeeze(-1)
-    return scores.masked_fill(gold == PAD, 0.0)
+    return mean_probability(_score(model, batch, gold) for model in models).masked_fill(gold == PAD, 0.0)
+
+
+def _score(model: Seq2SeqModel, batch: Batch, gold: Tensor) -> Tensor:
+    output: ModelOutput = model(batch)
+    parts = [
+        log_probabilities(model.output(hidden)).gather(-1, pieces.unsqueeze(-1)).squeeze(-1)
+        for hidden, pieces in zip(output.hidden.flatten(0, 1).split(_ROWS), gold.flatten().split(_ROWS), strict=True)
+    ]
+    return torch.cat(parts).view_as(gold)
 
 
 @torch.inference_mode()

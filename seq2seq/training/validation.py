@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from seq2seq.data.store import PreparedData
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.objectives import Objective
 from seq2seq.runtime import autocast
-from seq2seq.search import SearchConfig
+from seq2seq.search import Beam, Greedy, PieceSearch, Search
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
@@ -28,6 +28,23 @@ TOGETHER = 256
 
 class _StoppedError(Exception):
     """The run has been asked to stop."""
+
+
+def validation_search(search: Search, beam: int) -> Search:
+    """Return how to translate while training, greedily or with a beam, whatever the search of the run is.
+
+    Validation has to be quick and without chance. Limits and rules are those of the run, and so are the penalties of
+    a beam, where it has them.
+    """
+    own = search.over_pieces
+    if beam > 1 and isinstance(own, Beam):
+        return replace(own, beam_size=beam, n_best=1)
+    shared: dict[str, Any] = {field.name: getattr(own, field.name) for field in fields(PieceSearch)}
+    if beam == 1:
+        return Greedy(**shared)
+    plain: dict[str, Any] = {"length_penalty": 1.0, "length_normalization": "average", "coverage_penalty": 0.0}
+    penalties = {name: getattr(own, name, value) for name, value in plain.items()}
+    return Beam(**shared, **penalties, beam_size=beam, n_best=1)
 
 
 class Validator:
@@ -41,7 +58,7 @@ class Validator:
         objective: gives the loss.
         data: has the splits, as ids and as raw text.
         config: how much to translate and show.
-        search: how to translate; its beam is replaced by ``trainer.validation_beam``.
+        search: how the run translates; see :func:`validation_search`.
         precision: of matrix products in the loss.
     """
 
@@ -51,14 +68,13 @@ class Validator:
         objective: Objective,
         data: PreparedData,
         config: TrainerConfig,
-        search: SearchConfig,
+        search: Search,
         precision: torch.dtype,
     ) -> None:
         self.translator, self.objective, self.precision = translator, objective, precision
         self.ids = [data.ids(split) for split in data.resolve_all(VALIDATION)]
         self.tests = [_Test.of(data, split, config.validation_sentences) for split in data.resolve_all(VALIDATION)]
-        coverage = search.coverage_penalty if config.validation_beam > 1 else 0.0  # greedy search knows none
-        self.search = replace(search, beam_size=config.validation_beam, n_best=1, coverage_penalty=coverage)
+        self.search = validation_search(search, config.validation_beam)
         self.max_tokens = config.max_tokens
         self.samples = config.samples
 

@@ -1,58 +1,40 @@
-"""Searches against each other, against forced decoding, and against all sequences there are."""
+"""Greedy and beam searches against each other, against forced decoding, and against all sequences there are."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import pytest
 import torch
-from tiny import batch_of, build, choices, random_batch, run_config, sentences
+from tiny import batch_of, build, choices, random_batch, sentences
+from toys import (
+    EVERYTHING,
+    LIMIT,
+    PIECES,
+    beam,
+    brute_force,
+    decisive,
+    find,
+    has_repeats,
+    make,
+    same,
+    toy_sentences,
+    with_limit,
+)
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.model import Seq2SeqModel
-from seq2seq.search import Hypothesis, SearchConfig, beam_search, greedy_search, search
+from seq2seq.search import Beam, Scorer
 from seq2seq.search.scoring import attention_weights, score_targets
 
 SOURCE_LENGTHS = [6, 3, 1, 5, 6, 2]
 PENALTIES = [0.0, 0.6, 1.0]
 NORMALIZATIONS = ["average", "gnmt"]
 
-# The toy vocabulary: what may be generated beside EOS, and the most pieces of a translation with it.
-PIECES = (4, 5, 6, 7, 8)
-LIMIT = 4
-EVERYTHING = [ids for length in range(LIMIT) for ids in itertools.product(PIECES, repeat=length)]
-
 every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES)
-
-
-def settings(
-    beam: int = 1, n_best: int = 1, penalty: float = 1.0, normalization: str = "average", coverage: float = 0.0
-) -> SearchConfig:
-    return replace(
-        run_config().search,
-        beam_size=beam,
-        n_best=n_best,
-        length_penalty=penalty,
-        length_normalization=normalization,
-        coverage_penalty=coverage,
-    )
-
-
-def with_limit(config: SearchConfig, pieces: int) -> SearchConfig:
-    """The same search for translations of at most this many pieces, EOS included, whatever the source."""
-    return replace(config, max_length_ratio=1e-6, max_length_extra=pieces - 1)
-
-
-def decisive(model: Seq2SeqModel, factor: float = 4.0) -> Seq2SeqModel:
-    """Random weights give all pieces nearly the same probability; these do not."""
-    with torch.no_grad():
-        model.output.bias.normal_()
-        model.target_embedding.weight.mul_(factor)
-    return model
 
 
 @pytest.fixture(params=choices("decoder"))
@@ -65,7 +47,7 @@ def model(request: pytest.FixtureRequest, decoder: str) -> Seq2SeqModel:
     return decisive(build(f"encoder={request.param}", f"decoder={decoder}"))
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2])
 def toy(request: pytest.FixtureRequest, decoder: str) -> Seq2SeqModel:
     return decisive(build(f"decoder={decoder}", vocabulary=PIECES[-1] + 1, seed=request.param), 2.0)
 
@@ -75,46 +57,17 @@ def batch() -> Batch:
     return random_batch(SOURCE_LENGTHS, SOURCE_LENGTHS)
 
 
-def toy_batch(lengths: tuple[int, ...] = (3, 5)) -> Batch:
-    return batch_of(sentences(lengths, vocabulary=PIECES[-1] + 1))
-
-
-def same(found: list[Hypothesis], expected: list[Hypothesis]) -> bool:
-    """Whether two lists hold the same translations with the same scores."""
-    ids, scores = zip(*found, strict=True)
-    other_ids, other_scores = zip(*expected, strict=True)
-    return ids == other_ids and scores == pytest.approx(other_scores, abs=1e-4)
-
-
-@torch.no_grad()
-def brute_force(model: Seq2SeqModel, source: list[int], config: SearchConfig) -> list[Hypothesis]:
-    """Every translation there is, best first, scored by one pass over all of them."""
-    batch = batch_of([source] * len(EVERYTHING), EVERYTHING)
-    logits, _, weights = model.decode(batch.target[:, :-1], model.start(model.encode(batch)), need_weights=True)
-    logits = logits.double()
-    gold = batch.target[:, 1:]
-    attention = sum(layer.mean(1) for layer in weights) / len(weights)  # (N,T,S)
-    covered = (attention * (gold != PAD)[:, :, None]).sum(1).double()
-    missing = covered.clamp(max=1).log().sum(1).tolist()
-    gains = torch.log_softmax(logits, -1).gather(-1, gold[..., None])[..., 0].masked_fill(gold == PAD, 0.0)
-    found = []
-    for ids, total, lost in zip(EVERYTHING, gains.sum(1).tolist(), missing, strict=True):
-        length = len(ids) + 1
-        base = length if config.length_normalization == "average" else (5 + length) / 6
-        found.append(Hypothesis(list(ids), total / base**config.length_penalty + config.coverage_penalty * lost))
-    return sorted(found, key=lambda one: -one.score)
-
-
-@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("size", [1, 4])
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_model_of_weights_that_are_no_numbers_is_refused(
-    model: Seq2SeqModel, batch: Batch, number: float, beam: int
+    model: Seq2SeqModel, batch: Batch, number: float, size: int
 ) -> None:
     for change in (lambda: model.output.bias[EOS + 1 :].fill_(number), lambda: model.output.weight.fill_(number)):
         with torch.no_grad():
             change()
-        with pytest.raises(CheckpointError, match="the model's weights must be finite numbers"):
-            search(model, batch, settings(beam))
+        for search in (beam(size), make("search=greedy"), make("search=sampling"), make("search=diverse_beam")):
+            with pytest.raises(CheckpointError, match="the model's weights must be finite numbers"):
+                find(model, batch, search)
 
 
 @every_normalization
@@ -122,34 +75,60 @@ def test_a_model_of_weights_that_are_no_numbers_is_refused(
 def test_a_beam_of_one_is_greedy_search(
     model: Seq2SeqModel, batch: Batch, penalty: float, normalization: str
 ) -> None:
-    config = settings(1, 1, penalty, normalization)
-    for beam, greedy in zip(beam_search(model, batch, config), greedy_search(model, batch, config), strict=True):
-        assert same(beam, greedy)
+    alone = find(model, batch, beam(1, 1, penalty, normalization))
+    for one, greedy in zip(alone, find(model, batch, make("search=greedy")), strict=True):
+        assert one[0].ids == greedy[0].ids
+        length = len(one[0].ids) + 1
+        base = length if normalization == "average" else (5 + length) / 6
+        assert one[0].score * base**penalty == pytest.approx(greedy[0].score * length, abs=1e-3)
 
 
-@pytest.mark.parametrize("coverage", [0.0, 0.3])
+def test_greedy_search_takes_the_likeliest_piece_at_every_step(model: Seq2SeqModel, batch: Batch) -> None:
+    search = make("search=greedy")
+    for row, found in enumerate(find(model, batch, search)):
+        ids = [BOS, *found[0].ids]
+        source = batch.source[row][: batch.source_lengths[row]].tolist()[:-1]
+        again = batch_of([source])
+        with torch.no_grad():
+            logits = model.decode(torch.tensor([ids]), model.start(model.encode(again))).logits[0]
+        logits[:, :EOS] = -1e9
+        expected = [*found[0].ids, EOS]
+        limit = int(search.limits(again.source_lengths))
+        assert logits.argmax(-1).tolist()[: limit - 1] == expected[: limit - 1]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "rules"), [(0.0, {}), (0.3, {}), (0.0, {"no_repeat_ngram": 1}), (0.3, {"repetition_penalty": 1.5})]
+)
 @every_normalization
 @every_penalty
 def test_a_beam_that_holds_everything_equals_brute_force(
-    toy: Seq2SeqModel, penalty: float, normalization: str, coverage: float
+    toy: Seq2SeqModel, penalty: float, normalization: str, coverage: float, rules: dict[str, float]
 ) -> None:
-    config = with_limit(settings(len(EVERYTHING), len(EVERYTHING), penalty, normalization, coverage), LIMIT)
-    sources = sentences((3, 5), vocabulary=PIECES[-1] + 1)
-    for source, found in zip(sources, beam_search(toy, batch_of(sources), config), strict=True):
-        expected = brute_force(toy, source, config)
-        assert {tuple(one.ids) for one in found} == set(EVERYTHING)
+    many = beam(len(EVERYTHING), len(EVERYTHING), penalty, normalization, coverage)
+    search = replace(with_limit(many, LIMIT), **rules)
+    sources = toy_sentences()
+    for source, found in zip(sources, find(toy, batch_of(sources), search), strict=True):
+        expected = brute_force(toy, source, search)
+        assert {tuple(one.ids) for one in found} == {tuple(one.ids) for one in expected}
         assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-4)
         assert found[0].ids == expected[0].ids
-        best = beam_search(toy, batch_of([source]), replace(config, n_best=1))
-        assert same(best[0], expected[:1])
+        [best] = find(toy, batch_of([source]), replace(search, n_best=1))
+        assert same(best, expected[:1])
 
 
-@pytest.mark.parametrize("beam", [1, 2, 5])
-def test_a_sentence_is_translated_alike_alone_and_among_others(model: Seq2SeqModel, beam: int) -> None:
-    config = settings(beam, beam)
+@pytest.mark.parametrize("name", ["search.beam_size=4", "search=greedy", "search=diverse_beam"])
+@pytest.mark.parametrize("rules", [{}, {"no_repeat_ngram": 2, "repetition_penalty": 1.3}])
+def test_a_sentence_is_translated_alike_alone_and_among_others_in_any_order(
+    model: Seq2SeqModel, name: str, rules: dict[str, float]
+) -> None:
+    search = replace(make(name), **rules)
     sources = sentences(SOURCE_LENGTHS)
-    for source, found in zip(sources, search(model, batch_of(sources), config), strict=True):
-        assert same(found, search(model, batch_of([source]), config)[0])
+    together = find(model, batch_of(sources), search)
+    reverse = find(model, batch_of(sources[::-1]), search)[::-1]
+    for source, found, other in zip(sources, together, reverse, strict=True):
+        assert same(found, find(model, batch_of([source]), search)[0])
+        assert same(found, other)
 
 
 @every_normalization
@@ -157,24 +136,24 @@ def test_a_sentence_is_translated_alike_alone_and_among_others(model: Seq2SeqMod
 def test_the_n_best_are_distinct_and_sorted(
     model: Seq2SeqModel, batch: Batch, penalty: float, normalization: str
 ) -> None:
-    for found in beam_search(model, batch, settings(5, 4, penalty, normalization)):
+    for found in find(model, batch, beam(5, 4, penalty, normalization)):
         assert len(found) == 4
         assert len({tuple(one.ids) for one in found}) == len(found)
         scores = [one.score for one in found]
         assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize("size", [1, 5])
 @every_normalization
 @every_penalty
 def test_scores_are_those_of_forced_decoding(
-    model: Seq2SeqModel, penalty: float, normalization: str, beam: int
+    model: Seq2SeqModel, penalty: float, normalization: str, size: int
 ) -> None:
-    config = settings(beam, beam, penalty, normalization)
+    search = beam(size, size, penalty, normalization)
     sources = sentences(SOURCE_LENGTHS)
-    limits = config.limits(torch.tensor(SOURCE_LENGTHS) + 1).tolist()
-    for source, limit, found in zip(sources, limits, search(model, batch_of(sources), config), strict=True):
-        forced = score_targets(model, batch_of([source] * len(found), [one.ids for one in found])).sum(1)
+    limits = search.limits(torch.tensor(SOURCE_LENGTHS) + 1).tolist()
+    for source, limit, found in zip(sources, limits, find(model, batch_of(sources), search), strict=True):
+        forced = score_targets(batch_of([source] * len(found), [one.ids for one in found]), model).sum(1)
         for hypothesis, total in zip(found, forced.tolist(), strict=True):
             length = len(hypothesis.ids) + 1
             base = length if normalization == "average" else (5 + length) / 6
@@ -183,66 +162,88 @@ def test_scores_are_those_of_forced_decoding(
             assert set(hypothesis.ids).isdisjoint(range(EOS + 1))
 
 
-@pytest.mark.parametrize("beam", [2, 4])
 @every_normalization
 @every_penalty
-@pytest.mark.parametrize("coverage", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("size", "coverage", "rules"), [(4, 0.0, {}), (2, 0.3, {"no_repeat_ngram": 1, "repetition_penalty": 2.0})]
+)
 def test_stopping_early_loses_nothing(
-    model: Seq2SeqModel, batch: Batch, beam: int, penalty: float, normalization: str, coverage: float
+    model: Seq2SeqModel,
+    batch: Batch,
+    size: int,
+    penalty: float,
+    normalization: str,
+    coverage: float,
+    rules: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Asking for as many translations as the beam holds makes the search go on for longer, over the same beam."""
-    one = beam_search(model, batch, settings(beam, 1, penalty, normalization, coverage))
-    all_of_them = beam_search(model, batch, settings(beam, beam, penalty, normalization, coverage))
-    for short, long in zip(one, all_of_them, strict=True):
-        assert same(short, long[:1])
+    """The same beam that never stops before the largest length finds nothing better."""
+    search = replace(beam(size, 1, penalty, normalization, coverage), **rules)
+    early = find(model, batch, search)
+    all_of_them = find(model, batch, replace(search, n_best=size))
+    steps = 0
+    own = Scorer.step
+
+    def counted(*args: object, **kwargs: object) -> object:
+        nonlocal steps
+        steps += 1
+        return own(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Scorer, "step", counted)
+    monkeypatch.setattr(Beam, "bound", lambda self, sums, limits: torch.full(sums.shape[:2], float("inf")))
+    late = find(model, batch, replace(search, n_best=size))
+    assert steps == int(search.limits(batch.source_lengths).max())
+    for short, long, whole in zip(early, all_of_them, late, strict=True):
+        assert same(short, whole[:1])
+        assert same(long, whole)
 
 
-@pytest.mark.parametrize("beam", [1, 3])
-def test_a_translation_ends_within_its_limit(model: Seq2SeqModel, batch: Batch, beam: int) -> None:
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_translation_ends_within_its_limit(model: Seq2SeqModel, batch: Batch, size: int) -> None:
     with torch.no_grad():
         model.output.bias[EOS] = -50.0  # a model that would never stop by itself
-    config = settings(beam)
-    limits = config.limits(batch.source_lengths).tolist()
-    lengths = [len(found[0].ids) + 1 for found in search(model, batch, config)]
+    search = beam(size)
+    limits = search.limits(batch.source_lengths).tolist()
+    lengths = [len(found[0].ids) + 1 for found in find(model, batch, search)]
     assert lengths == limits == [int(1.5 * (length + 1)) + 11 for length in SOURCE_LENGTHS]
 
 
-@pytest.mark.parametrize("beam", [1, 3])
-def test_an_empty_translation_is_possible(model: Seq2SeqModel, batch: Batch, beam: int) -> None:
+@pytest.mark.parametrize("size", [1, 3])
+def test_an_empty_translation_is_possible(model: Seq2SeqModel, batch: Batch, size: int) -> None:
     with torch.no_grad():
         model.output.bias[EOS] = 50.0
-    for found in search(model, batch, settings(beam)):
+    for found in find(model, batch, beam(size)):
         assert found[0].ids == []
         assert found[0].score == pytest.approx(0.0, abs=1e-4)
 
 
-@pytest.mark.parametrize("beam", [1, 3])
-def test_padding_unknown_and_begin_are_never_chosen(model: Seq2SeqModel, batch: Batch, beam: int) -> None:
+@pytest.mark.parametrize("name", choices("search"))
+def test_padding_unknown_and_begin_are_never_chosen(model: Seq2SeqModel, batch: Batch, name: str) -> None:
     with torch.no_grad():
         model.output.bias[:EOS] = 50.0
-    config = settings(beam, beam)
-    for found in search(model, batch, config):
+    for found in find(model, batch, make(f"search={name}").over_pieces):
         for hypothesis in found:
             assert set(hypothesis.ids).isdisjoint(range(EOS + 1))
 
 
 def test_fewer_translations_come_back_where_no_more_exist(decoder: str) -> None:
+    """A beam may even be larger than the vocabulary."""
     model = build(f"decoder={decoder}", vocabulary=6)
-    config = with_limit(settings(20, 20), 2)
-    found = beam_search(model, batch_of([[4, 5]]), config)[0]
+    found = find(model, batch_of([[4, 5]]), with_limit(beam(20, 20), 2))[0]
     assert sorted(one.ids for one in found) == [[], [4], [5]]
 
 
-def test_a_search_leaves_the_model_and_the_batch_as_they_were(model: Seq2SeqModel, batch: Batch) -> None:
-    weights = {name: value.clone() for name, value in model.state_dict().items()}
+@pytest.mark.parametrize("name", choices("search"))
+def test_a_search_leaves_the_model_and_the_batch_as_they_were(model: Seq2SeqModel, batch: Batch, name: str) -> None:
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
     source = batch.source.clone()
-    beam_search(model, batch, settings(3))
+    find(model, batch, make(f"search={name}").over_pieces)
     assert torch.equal(batch.source, source)
-    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
 
 
 def test_forced_scores_are_log_probabilities_and_zero_on_padding(model: Seq2SeqModel, batch: Batch) -> None:
-    scores = score_targets(model, batch)
+    scores = score_targets(batch, model)
     padding = batch.target[:, 1:] == PAD
     assert bool((scores[padding] == 0).all())
     assert bool((scores[~padding] < 0).all())
@@ -260,25 +261,99 @@ def test_attention_weights_of_a_given_target_cover_every_position(model: Seq2Seq
         torch.testing.assert_close(weights.sum(-1), torch.ones(rows, heads, steps))
 
 
-@pytest.mark.parametrize("beam", [2, 5])
-def test_a_sentence_is_covered_alike_alone_and_among_others(model: Seq2SeqModel, beam: int) -> None:
-    config = with_limit(settings(beam, beam, coverage=0.5), 3)  # too short to look at everything
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_sentence_is_covered_alike_alone_and_among_others(model: Seq2SeqModel, size: int) -> None:
+    search = with_limit(beam(size, size, coverage=0.5), 3)  # too short to look at everything
     sources = sentences(SOURCE_LENGTHS)
-    together = beam_search(model, batch_of(sources), config)
+    together = find(model, batch_of(sources), search)
     for source, found in zip(sources, together, strict=True):
-        assert same(found, beam_search(model, batch_of([source]), config)[0])
-    plain = beam_search(model, batch_of(sources), replace(config, coverage_penalty=0.0))
+        assert same(found, find(model, batch_of([source]), search)[0])
+    plain = find(model, batch_of(sources), replace(search, coverage_penalty=0.0))
     assert sum(one[0].score < other[0].score for one, other in zip(together, plain, strict=True)) > len(plain) / 2
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.7])
+def test_a_diverse_beam_of_one_group_is_a_beam(model: Seq2SeqModel, batch: Batch, diversity: float) -> None:
+    own = make("search=diverse_beam", "search.beam_size=4", "search.n_best=3", "search.groups=1")
+    for diverse, plain in zip(
+        find(model, batch, replace(own, diversity=diversity)), find(model, batch, beam(4, 3)), strict=True
+    ):
+        assert same(diverse, plain)
+
+
+def test_the_first_group_is_a_beam_and_others_keep_away_from_it(model: Seq2SeqModel, batch: Batch) -> None:
+    """Where avoiding costs everything, no two groups begin alike; where it costs nothing, all groups are the same."""
+    search = make("search=diverse_beam", "search.beam_size=6", "search.n_best=3", "search.groups=3")
+    plain = find(model, batch, beam(2, 1))
+    for strong, none, alone in zip(
+        find(model, batch, replace(search, diversity=1000.0)),
+        find(model, batch, replace(search, diversity=0.0)),
+        plain,
+        strict=True,
+    ):
+        assert alone[0].ids in [one.ids for one in strong]
+        # An empty translation has chosen no piece, so any group may have it.
+        begins = [tuple(one.ids[:1]) for one in strong if one.ids]
+        assert len(set(begins)) == len(begins)
+        assert len(strong) == 3
+        assert none[0].ids == alone[0].ids
+
+
+def test_scores_of_a_diverse_beam_are_those_of_forced_decoding(model: Seq2SeqModel) -> None:
+    sources = sentences(SOURCE_LENGTHS)
+    search = make("search=diverse_beam", "search.n_best=6")
+    for source, found in zip(sources, find(model, batch_of(sources), search), strict=True):
+        assert same(found, find(model, batch_of([source]), search)[0])
+        scores = [one.score for one in found]
+        assert scores == sorted(scores, reverse=True)
+        assert len({tuple(one.ids) for one in found}) == len(found) > 1
+        forced = score_targets(batch_of([source] * len(found), [one.ids for one in found]), model).sum(1).tolist()
+        expected = [total / (len(one.ids) + 1) for total, one in zip(forced, found, strict=True)]
+        assert scores == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", choices("search"))
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_search_repeats_an_n_gram_where_it_must_not(
+    model: Seq2SeqModel, batch: Batch, name: str, size: int
+) -> None:
+    search = make(f"search={name}").over_pieces
+    with torch.no_grad():
+        model.output.bias[EOS] = -50.0
+    free, bound = (
+        [one.ids for found in find(model, batch, search) for one in found]
+        for search in (search, replace(search, no_repeat_ngram=size))
+    )
+    assert any(has_repeats(ids, size) for ids in free)
+    assert not any(has_repeats(ids, size) for ids in bound)
 
 
 def test_coverage_is_refused_where_nothing_is_compared() -> None:
     with pytest.raises(ConfigError, match=r"`coverage_penalty` must be 0 where `search.beam_size` is 1.*0.2 instead"):
-        settings(1, coverage=0.2)
+        beam(1, coverage=0.2)
 
 
 def test_more_translations_than_the_beam_holds_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"`n_best` must be at most `search.beam_size`, 3, but is 4"):
-        settings(3, 4)
+        beam(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("search=diverse_beam", "search.groups=4"), r"`search.groups` must divide `search.beam_size`, 6, but is 4"),
+        (("search=mbr", "search.n_best=33"), r"`search.n_best` must be at most the number of candidates, 32, but is"),
+        (("search=mbr", "search@search.candidates=greedy", "search.n_best=2"), "number of candidates, 1, but is 2"),
+        (("search.repetition_penalty=0.9",), r"`search.repetition_penalty` must be at least 1, but is 0.9 instead"),
+        (("search=sampling", "search.epsilon=1.0"), r"`search.epsilon` must be greater than 0 and less than 1, but"),
+        (("search=sampling", "search.top_p=0"), r"`search.top_p` must be greater than 0 and at most 1, but is 0"),
+        (("search=sampling", "search.temperature=0"), r"`search.temperature` must be greater than 0, but is 0"),
+        (("search=mbr", "search@search.candidates=mbr"), r"`search.candidates._target_` must name a kind of PieceSe"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(overrides: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make(*overrides)
 
 
 @pytest.mark.parametrize(
@@ -294,5 +369,5 @@ def test_more_translations_than_the_beam_holds_are_refused() -> None:
 def test_length_penalties_at_points_worked_out_by_hand(
     normalization: str, penalty: float, length: int, expected: float
 ) -> None:
-    found = settings(1, 1, penalty, normalization).penalty(torch.tensor([length]))
+    found = beam(1, 1, penalty, normalization).penalty(torch.tensor([length]))
     assert found.item() == pytest.approx(expected)

@@ -1,0 +1,9 @@
+"""Score given translations, one line of JSON for each pair."""
+
+from seq2seq.cli import command
+from seq2seq.scoring import ScoreConfig, score
+
+main = command("score", ScoreConfig)(score)
+
+if __name__ == "__main__":
+    main()
