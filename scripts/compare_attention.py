@@ -7,7 +7,7 @@ from typing import Any
 from seq2seq.cli import command, read
 from seq2seq.comparison import compare
 from seq2seq.comparison_plan import CompareAttentionConfig
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 
 
 @command("compare_attention", CompareAttentionConfig)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seq2seq.cli import command
-from seq2seq.run import RunConfig, prepare_data
+from seq2seq.run import prepare_data
+from seq2seq.runconfig import RunConfig
 
 
 @command("train", RunConfig)

@@ -1,7 +1,8 @@
 """Train a model, then evaluate it."""
 
 from seq2seq.cli import command
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 
 main = command("train", RunConfig)(train)
 

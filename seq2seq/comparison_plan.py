@@ -13,7 +13,8 @@ from seq2seq.comparison_runs import Run
 from seq2seq.comparison_table import TABLE
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing, suggest
-from seq2seq.run import RunConfig, check_parts
+from seq2seq.run import check_parts
+from seq2seq.runconfig import RunConfig
 from seq2seq.runfolder import SETTINGS, leaves
 from seq2seq.spelling import CONFIGS, differences
 from seq2seq.upgrades import upgraded

@@ -19,7 +19,7 @@ from seq2seq.attention.windows import Global
 from seq2seq.config import Values
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import DataError
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.log import read_log

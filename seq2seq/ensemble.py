@@ -8,8 +8,9 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.errors import CheckpointError, listing
 from seq2seq.model import Seq2SeqModel
+from seq2seq.restoring import Direction, directions_of
 from seq2seq.runtime import DeviceName
-from seq2seq.translate import Direction, Translator, directions_of
+from seq2seq.translate import Translator
 
 
 class Ensemble(Translator):

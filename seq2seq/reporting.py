@@ -19,12 +19,13 @@ from seq2seq.data.corpora.sacrebleu_sets import load_test_set
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
+from seq2seq.restoring import TRUSTED, Direction, directions_of
 from seq2seq.runfolder import leaves
 from seq2seq.runtime import DeviceName, describe_device
 from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import read_log
-from seq2seq.translate import TRUSTED, Direction, Translator, directions_of
+from seq2seq.translate import Translator
 
 LONGEST_NAME = 150
 """Characters of a folder's name that tell of another search."""

@@ -8,108 +8,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
-from seq2seq.config import Component, Range, Values
+from seq2seq.config import Values
 from seq2seq.data.batching import TrainingBatches
-from seq2seq.data.cleaning import CleaningConfig
-from seq2seq.data.corpora import Corpus
 from seq2seq.data.given import given_tokenizers
-from seq2seq.data.mixing import Mixing, MixingConfig
+from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import model_type
-from seq2seq.data.sampling import SampledBatches, Sampling
+from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import Prepared, PreparedData
-from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
 from seq2seq.lock import only_writer
-from seq2seq.model import Architecture
-from seq2seq.objectives import Objective
-from seq2seq.optim import Optimizer, Schedule
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
+from seq2seq.runconfig import RunConfig
 from seq2seq.runfolder import begun, find_previous, make_run_folder, write_settings
 from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
-from seq2seq.search import Search
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
-from seq2seq.training.config import TrainerConfig
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.validation import Validator
 from seq2seq.translate import Translator
-
-
-@dataclass(frozen=True)
-class RunConfig(Architecture):
-    """Everything that decides a training run.
-
-    Attributes:
-        name: groups runs: they are kept in ``runs/<name>/``; null takes the name of the corpus.
-        run_dir: the run folder; null for a new one. A folder that has checkpoints goes on from them.
-        prepared_dir: where prepared data is kept.
-        seed: decides initial weights, batches and dropout.
-        evaluate_split: split to evaluate when training is over; null for none.
-        resume: run folder to go on from, with its own settings; the command line resolves it before a run is made,
-            so that a run has null.
-        init_from: run folder or checkpoint whose weights a new run begins with; null for random ones.
-        freeze: name patterns of parameters that stay as they are, such as ``encoder.*``.
-        data: the corpus.
-        cleaning: which pairs are kept.
-        tokenizer: the vocabulary.
-        sampling: whether the pieces of training text are drawn anew in every epoch.
-        mixing: how much of each portion of a mixture an epoch holds.
-        objective: what is minimised.
-        optimizer: how weights are updated.
-        scheduler: how the learning rate changes.
-        trainer: how long, how large, how often.
-        search: how translations are read out.
-    """
-
-    name: str | None
-    run_dir: str | None
-    prepared_dir: str
-    seed: Annotated[int, Range(low=0, high=2**63 - 1)]
-    evaluate_split: str | None
-    resume: str | None
-    init_from: str | None
-    freeze: Sequence[str]
-    data: Component[Corpus]
-    cleaning: CleaningConfig
-    tokenizer: TokenizerConfig
-    sampling: Component[Sampling]
-    mixing: MixingConfig
-    objective: Component[Objective]
-    optimizer: Component[Optimizer]
-    scheduler: Component[Schedule]
-    trainer: TrainerConfig
-    search: Search
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """Sections and single settings that these parts have no use for."""
-        parts = (self.encoder.target, self.decoder.target)
-        recurrent = not any(part.uses_self_attention for part in parts)
-        brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
-        made = () if self.tokenizer.model is None else tuple(f"tokenizer.{key}" for key in self.tokenizer.identity())
-        return ("self_attention",) * recurrent + (("cleaning", "tokenizer") if brought else made)
-
-    def __post_init__(self) -> None:
-        joint = self.tokenizer.joint or self.tokenizer.model is not None  # of which one finds out when it is read
-        if self.model.tie_embeddings == "all" and not joint:
-            raise ConfigError(
-                "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, "
-                "but is 'all' instead"
-            )
 
 
 def prepare_data(config: RunConfig) -> PreparedData:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from seq2seq import checkpoint
@@ -19,22 +16,11 @@ from seq2seq.config import parse
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import single_line
 from seq2seq.data.tokenizer import PAD, UNK, Tokenizer
-from seq2seq.errors import CheckpointError, DataError
+from seq2seq.errors import DataError
 from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.restoring import TRUSTED, check_size, load_weights
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
-
-TRUSTED = "seq2seq"
-"""The only package whose classes a checkpoint may name, unless its user lists more."""
-
-Direction = tuple[str, str]
-"""Source and target language."""
-
-MOST_UNSEEN = 64
-"""Parameters that a model may make and give up again, as tying does, beside one for each that it keeps."""
-
-MOST_BUFFERED = 2**24
-"""Numbers that a model may keep beside its parameters, however few these are."""
 
 BUFFERED_LINES = 2048
 """Lines read ahead while streaming: enough to fill batches of like length."""
@@ -231,105 +217,3 @@ def padded(sequences: Sequence[Sequence[int]]) -> Tensor:
     """Return sequences of ids as one matrix, padded on the right."""
     rows = [torch.tensor(ids, dtype=torch.int64) for ids in sequences]
     return pad_sequence(rows, batch_first=True, padding_value=PAD)
-
-
-def directions_of(snapshot: checkpoint.Snapshot) -> list[Direction]:
-    """Return the directions that a checkpoint translates in.
-
-    Raises:
-        CheckpointError: it does not say.
-    """
-    found = snapshot.config.get("directions") or [snapshot.config.get("languages")]  # one, before there were mixtures
-    try:
-        return [(str(source), str(target)) for source, target in found]
-    except (TypeError, ValueError):
-        raise CheckpointError(
-            f"the checkpoint's `directions` must be pairs of languages, but are {found!r} instead"
-        ) from None
-
-
-def check_size(architecture: Architecture, vocabularies: tuple[int, int], snapshot: checkpoint.Snapshot) -> None:
-    """Build a model without memory, to see whether a snapshot's weights are those of its configuration.
-
-    So a stranger's numbers cannot ask for more memory or time than the weights, which are there, account for: what
-    the model keeps beside its parameters is held against a limit, and one that gets more parameters than the
-    snapshot has is not built to its end.
-
-    Args:
-        architecture: what the configuration says.
-        vocabularies: numbers of source and target pieces.
-        snapshot: holds the weights.
-
-    Raises:
-        CheckpointError: they are not, or the configuration makes no model at all.
-        ConfigError: the parts do not fit together.
-    """
-    try:
-        with torch.device("meta"), at_most(MOST_UNSEEN + 2 * len(snapshot.weights)):
-            model = architecture.build(*vocabularies)
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise CheckpointError(f"the checkpoint's configuration makes no model ({reason})") from error
-    check_weights(model, snapshot)
-    buffers = sum(buffer.numel() for buffer in model.buffers())
-    if buffers > MOST_BUFFERED + model.num_parameters:
-        raise CheckpointError(
-            f"the checkpoint's model must keep little beside its {model.num_parameters:,} parameters, "
-            f"but would keep {buffers:,} numbers"
-        )
-
-
-@contextmanager
-def at_most(parameters: int) -> Iterator[None]:
-    """Stop this thread in a ``with`` block as soon as modules have been given more than so many parameters.
-
-    Raises:
-        CheckpointError: they have.
-    """
-    count, thread = 0, threading.get_ident()
-
-    def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        nonlocal count
-        count += threading.get_ident() == thread
-        if count > parameters:
-            raise CheckpointError(
-                "the checkpoint's weights do not fit its configuration, which makes a model of far more layers"
-            )
-
-    handle = register_module_parameter_registration_hook(registered)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def check_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
-    """Compare a snapshot's weights with a model's.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
-    own = dict(model.named_parameters())
-    if own.keys() != snapshot.weights.keys():
-        differing = sorted(own.keys() ^ snapshot.weights.keys())
-        raise CheckpointError(
-            f"the checkpoint's weights do not fit its configuration: they differ in {differing[:5]}"
-        )
-    for name, parameter in own.items():
-        if parameter.shape != snapshot.weights[name].shape:
-            found = tuple(snapshot.weights[name].shape)
-            raise CheckpointError(
-                f"the checkpoint's {name} must be of shape {tuple(parameter.shape)}, but is {found}"
-            )
-
-
-@torch.no_grad()
-def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
-    """Copy a snapshot's weights into a model.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
-    check_weights(model, snapshot)
-    for name, parameter in model.named_parameters():
-        parameter.copy_(snapshot.weights[name])

@@ -18,10 +18,11 @@ from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 from seq2seq.evaluation.attention import attention_links
 from seq2seq.replacing import replaced
+from seq2seq.restoring import Direction
 from seq2seq.runtime import DeviceName
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
-from seq2seq.translate import BUFFERED_LINES, Direction, Translator
+from seq2seq.translate import BUFFERED_LINES, Translator
 
 
 @dataclass(frozen=True)

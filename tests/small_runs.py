@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from tiny import compose, shrink
 
 from seq2seq.config import parse
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 
 
 def write_corpus(root: Path, letters: str = "abcdefg", languages: Sequence[str] = ("en", "de")) -> Path:

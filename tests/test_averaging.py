@@ -20,7 +20,8 @@ from seq2seq.checkpoint import Snapshot
 from seq2seq.config import parse
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.reporting import EvaluateConfig, evaluate
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 from seq2seq.translate import Translator
 from seq2seq.translating import TranslateConfig, translate
 

@@ -24,7 +24,7 @@ from seq2seq.benchmark.timing import LEAST_ROUNDS, Step, Timing, alternate, peak
 from seq2seq.cli import CONFIGS
 from seq2seq.config import Values, parse
 from seq2seq.errors import ConfigError
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 
 ROOT = CONFIGS.parent
 CPU = torch.device("cpu")

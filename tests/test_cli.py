@@ -27,7 +27,7 @@ from seq2seq.composed import Composed, Groups
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, suggest
 from seq2seq.reporting import EvaluateConfig
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 from seq2seq.translating import TranslateConfig
 from seq2seq.unheeded import unheeded
 

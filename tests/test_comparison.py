@@ -32,7 +32,7 @@ from seq2seq.comparison_table import Spread, cells, markdown, write_table
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.lock import only_writer
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 
 ROOT = CONFIGS.parent
 SIGNATURES = {"bleu": "case:mixed", "bleu_lowercase": "case:lc", "chrf": "nc:6"}

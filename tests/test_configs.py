@@ -20,7 +20,8 @@ from seq2seq.config import Component, parse
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress
 from seq2seq.reporting import EvaluateConfig
-from seq2seq.run import RunConfig, check_parts
+from seq2seq.run import check_parts
+from seq2seq.runconfig import RunConfig
 from seq2seq.scoring import ScoreConfig
 from seq2seq.translating import TranslateConfig
 

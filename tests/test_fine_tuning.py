@@ -30,7 +30,8 @@ from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
 from seq2seq.finetuning import freeze, take_weights, trainable
 from seq2seq.optim import AdamW, ExponentialAverage, Optimizer
-from seq2seq.run import RunConfig, check_parts
+from seq2seq.run import check_parts
+from seq2seq.runconfig import RunConfig
 
 Start = Callable[..., Path]
 

@@ -23,7 +23,8 @@ from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import write_report
 from seq2seq.lock import only_writer
 from seq2seq.reporting import EvaluateConfig, evaluate
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 from seq2seq.terminal import say, warn
 from seq2seq.translate import BUFFERED_LINES, Translator
 from seq2seq.translating import TranslateConfig, translate

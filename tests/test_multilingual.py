@@ -21,7 +21,8 @@ from seq2seq.evaluation.evaluate import TestSet, word_alignment
 from seq2seq.evaluation.results import LinkCounts
 from seq2seq.model import Seq2SeqModel
 from seq2seq.reporting import EvaluateConfig, evaluate
-from seq2seq.run import RunConfig, prepare_data, train, training_batches
+from seq2seq.run import prepare_data, train, training_batches
+from seq2seq.runconfig import RunConfig
 from seq2seq.translate import Translator
 from seq2seq.translating import TranslateConfig, translate
 

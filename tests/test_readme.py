@@ -33,7 +33,7 @@ from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.reporting import EvaluateConfig
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 from seq2seq.scoring import ScoreConfig
 from seq2seq.translating import TranslateConfig
 

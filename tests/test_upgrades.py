@@ -14,7 +14,7 @@ import pytest
 from tiny import compose
 
 from seq2seq.config import parse
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 from seq2seq.runfolder import leaves
 from seq2seq.upgrades import upgraded
 
@@ -45,6 +45,7 @@ EVERYWHERE = {
     "cleaning.decontaminate": "none",
     "cleaning.duplicates": "keep",
     "trainer.keep_best": 1,
+    "trainer.deterministic": False,
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,

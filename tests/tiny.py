@@ -22,7 +22,7 @@ from seq2seq.config import Component, parse
 from seq2seq.data.batching import Batch, make_batch, pack
 from seq2seq.data.tokenizer import EOS
 from seq2seq.model import Architecture, Seq2SeqModel
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 
 VOCABULARY = 23
 SMALL = {"feed_forward_dim": 24, "num_layers": 2}

@@ -15,7 +15,7 @@ from seq2seq.benchmark.kernels import kernel_tables
 from seq2seq.benchmark.table import Table, facts_in_words, machine, write
 from seq2seq.config import Component, Duration, Values
 from seq2seq.errors import ConfigError
-from seq2seq.run import RunConfig
+from seq2seq.runconfig import RunConfig
 from seq2seq.runtime import DeviceName, choose_device, seed_everything
 from seq2seq.terminal import say
 

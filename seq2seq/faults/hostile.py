@@ -26,8 +26,9 @@ from seq2seq.errors import UserError, printable
 from seq2seq.faults.contained import contained
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.sealing import copied, newest, seal
+from seq2seq.restoring import TRUSTED, directions_of
 from seq2seq.search import Beam
-from seq2seq.translate import TRUSTED, Translator, directions_of
+from seq2seq.translate import Translator
 
 PATIENCE = 5.0
 """Seconds in which a checkpoint must be refused."""

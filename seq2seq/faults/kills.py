@@ -1,8 +1,7 @@
-"""SIGKILL at random moments, again and again until a run ends: every run ends in the same numbers."""
+"""SIGKILL at random moments: every run goes on by itself and ends in the same numbers."""
 
 from __future__ import annotations
 
-import itertools
 import random
 import shutil
 import time
@@ -17,30 +16,31 @@ PAUSE = 0.02
 """Seconds, at most, before each step of writing, in every other trial: half of the kills hit a save."""
 
 
+AGAIN = 0.25
+"""Probability that a run that goes on is killed once more."""
+
+
 def kills(compose: Compose, folder: Path, *, trials: int, seed: int, variants: tuple[str, ...] = ()) -> Outcome:
-    """Kill runs at moments drawn evenly from the time that they take.
+    """Kill runs at moments drawn evenly from the time that they take, and let each of them go on to its end.
 
     Args:
         compose: reads settings.
         folder: where the runs are made.
-        trials: kills.
+        trials: runs.
         seed: of the moments.
         variants: names of :data:`VARIANTS`; all of them where none is given.
     """
     draw = random.Random(seed)
     failures: list[str] = []
-    saving = early = resumed = 0
+    saving = early = killed = 0
     chosen = variants or tuple(VARIANTS)
     wholes = {name: _whole(compose, folder, name, number) for number, name in enumerate(chosen)}
-    killed, run_number = 0, itertools.count()
-    while killed < trials:
-        number = next(run_number)
+    for number in range(trials):
         name = chosen[number % len(chosen)]
         values, expected, seconds = wholes[name]
-        pause = PAUSE if number // len(chosen) % 2 else 0.0
         run = folder / f"killed-{number}"
-        while True:  # until it ends by itself
-            process = begin(values, run, pause=pause)
+        while True:
+            process = begin(values, run, pause=PAUSE if number // len(chosen) % 2 else 0.0)
             process.join(draw.uniform(0, seconds))
             if process.exitcode is None:
                 process.kill()
@@ -49,19 +49,17 @@ def kills(compose: Compose, folder: Path, *, trials: int, seed: int, variants: t
                 saving += any(run.glob("checkpoints/.*"))
                 early += not any(run.glob("checkpoints/step-*"))
                 failures += _unusable(run)
-                if killed < trials:
-                    continue
-                process = begin(values, run)
-                process.join()
-            break
-        resumed += process.exitcode == 0
+            if draw.random() >= AGAIN:
+                break
+        process = begin(values, run)
+        process.join()
         if process.exitcode != 0:
             failures.append(f"{name}, run {number}: ended with status {process.exitcode}")
         elif digest(run) != expected:
             failures.append(f"{name}, run {number}: the numbers differ from those of the run that was left alone")
         shutil.rmtree(run)
-    facts = {"kills while a checkpoint was written": saving, "before the first checkpoint": early, "runs": resumed}
-    return Outcome("SIGKILL at random moments", killed, tuple(failures), facts)
+    facts = {"kills": killed, "while a checkpoint was written": saving, "before the first checkpoint": early}
+    return Outcome("runs killed at random moments", trials, tuple(failures), facts)
 
 
 def _whole(compose: Compose, folder: Path, name: str, number: int) -> tuple[dict[str, object], str, float]:

@@ -34,9 +34,10 @@ from seq2seq.errors import UserError
 from seq2seq.faults.contained import peak_memory, prepared_context
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.sealing import copied, newest, seal
+from seq2seq.restoring import directions_of
 from seq2seq.training.log import LOG_FILE, read_log
 from seq2seq.training.state import State
-from seq2seq.translate import Translator, directions_of
+from seq2seq.translate import Translator
 
 PATIENCE = 5.0
 """Seconds that one trial may take."""

@@ -15,9 +15,9 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import CheckpointError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import ExponentialAverage, Optimizer
+from seq2seq.restoring import load_weights
 from seq2seq.runtime import random_state, restore_random_state
 from seq2seq.training.gradients import Gradients
-from seq2seq.translate import load_weights
 
 Tensors = dict[str, Tensor]
 

@@ -9,7 +9,8 @@ import pytest
 from tiny import compose, shrink
 
 from seq2seq.config import parse
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 
 
 @pytest.fixture(scope="package")

@@ -16,7 +16,8 @@ from seq2seq.data.alignment import words_of
 from seq2seq.ensemble import Ensemble
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.reporting import EvaluateConfig, other_search
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 from seq2seq.scoring import ScoreConfig, score, score_pairs
 from seq2seq.search import settings_of
 from seq2seq.training.validation import validation_search

@@ -13,7 +13,8 @@ from runs import (
     Run,
 )
 from seq2seq.config import parse
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 
 
 @pytest.fixture(scope="module")

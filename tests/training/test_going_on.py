@@ -60,7 +60,8 @@ GOING_ON = """
 import json, sys
 from seq2seq import data
 from seq2seq.config import parse
-from seq2seq.run import RunConfig, train
+from seq2seq.run import train
+from seq2seq.runconfig import RunConfig
 
 data.sampling.PART = 3
 values = json.load(sys.stdin)
