@@ -62,7 +62,7 @@ def second_signals(compose: Compose, folder: Path, *, trials: int) -> Outcome:
     slowest = 0.0
     for number, asked in ((number, asked) for number in range(trials) for asked in SIGNALS):
         run = folder / f"twice-{asked.name}-{number}"
-        process = begin(values, run, pause=1.0)  # a save takes seconds
+        process = begin(values, run, pause=0.3)  # a save takes seconds
         _wait_for_checkpoint(process, run)
         process.join(0.2)
         _signal(process, asked)
