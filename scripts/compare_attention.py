@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from seq2seq.cli import command, read
-from seq2seq.comparison import compare
-from seq2seq.comparison_plan import CompareAttentionConfig
+from seq2seq.comparison.command import compare
+from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.runconfig import RunConfig
 
 

@@ -14,14 +14,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from seq2seq.composed import HYDRA_ERRORS, Composed, Groups, jobs, own_choices, plain
+from seq2seq.commandline.composed import HYDRA_ERRORS, Composed, Groups, jobs, own_choices, plain
+from seq2seq.commandline.mistakes import explain
+from seq2seq.commandline.resuming import RESUME, implied, resumed
+from seq2seq.commandline.unheeded import unheeded
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError, printable
-from seq2seq.mistakes import explain
-from seq2seq.resuming import RESUME, implied, resumed
 from seq2seq.spelling import CONFIGS
 from seq2seq.terminal import print_anything, warn
-from seq2seq.unheeded import unheeded
 
 T = TypeVar("T")
 

@@ -122,18 +122,18 @@ ORDER = [
     "preparation",
     "finetuning",
     "run",
-    "comparison_runs",
-    "comparison_table",
-    "comparison_plan",
-    "comparison",
+    "comparison.runs",
+    "comparison.table",
+    "comparison.plan",
+    "comparison.command",
     "benchmark.timing",
     "benchmark.table",
     "benchmark.*",
     "benchmark.command",
-    "composed",
-    "resuming",
-    "mistakes",
-    "unheeded",
+    "commandline.composed",
+    "commandline.resuming",
+    "commandline.mistakes",
+    "commandline.unheeded",
     "cli",
     "faults.outcome",
     "faults.sealing",
@@ -148,7 +148,19 @@ ORDER = [
 FAMILIES = {"data.formats*", "data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
-SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "faults", "training"}
+SHELLS = {
+    "",
+    "attention",
+    "benchmark",
+    "commandline",
+    "comparison",
+    "data",
+    "encoders",
+    "decoders",
+    "evaluation",
+    "faults",
+    "training",
+}
 
 WITHOUT_TORCH = [
     "formats",
@@ -295,10 +307,10 @@ def test_nothing_needs_the_drawing_library_to_be_imported(module: str) -> None:
 
 def test_configurations_are_read_without_hydra() -> None:
     assert {module for module in MODULES if {"hydra", "omegaconf"} & reached(module)} == {
-        "composed",
-        "resuming",
-        "mistakes",
-        "unheeded",
+        "commandline.composed",
+        "commandline.resuming",
+        "commandline.mistakes",
+        "commandline.unheeded",
         "cli",
     }
 

@@ -21,15 +21,15 @@ from tiny import compose
 from seq2seq import averaging, cli, preparation, reporting, run, translating
 from seq2seq.averaging import AverageConfig
 from seq2seq.cli import command
-from seq2seq.comparison import compare
-from seq2seq.comparison_plan import CompareAttentionConfig
-from seq2seq.composed import Composed, Groups
+from seq2seq.commandline.composed import Composed, Groups
+from seq2seq.commandline.unheeded import unheeded
+from seq2seq.comparison.command import compare
+from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, suggest
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.runconfig import RunConfig
 from seq2seq.translating import TranslateConfig
-from seq2seq.unheeded import unheeded
 
 ROOT = cli.CONFIGS.parent
 

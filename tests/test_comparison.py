@@ -23,12 +23,13 @@ from typing import Any
 import pytest
 from tiny import choices, compose
 
-from seq2seq import comparison, comparison_plan
 from seq2seq.cli import CONFIGS, read
-from seq2seq.comparison import compare, report, train_all
-from seq2seq.comparison_plan import CompareAttentionConfig, earlier_cells, plan, refuse_other_settings, row_name
-from seq2seq.comparison_runs import Result, Run, measure, refuse_mixtures
-from seq2seq.comparison_table import Spread, cells, markdown, write_table
+from seq2seq.comparison import command as comparison
+from seq2seq.comparison import plan as comparison_plan
+from seq2seq.comparison.command import compare, report, train_all
+from seq2seq.comparison.plan import CompareAttentionConfig, earlier_cells, plan, refuse_other_settings, row_name
+from seq2seq.comparison.runs import Result, Run, measure, refuse_mixtures
+from seq2seq.comparison.table import Spread, cells, markdown, write_table
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.lock import only_writer

@@ -15,7 +15,7 @@ from tiny import VOCABULARY, choices, compose, groups, random_batch, shrink
 from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
-from seq2seq.comparison_plan import CompareAttentionConfig
+from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress

@@ -27,8 +27,8 @@ from tiny import choices, compose, groups
 from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS, plain
-from seq2seq.comparison import CompareAttentionConfig
-from seq2seq.composed import key_paths
+from seq2seq.commandline.composed import key_paths
+from seq2seq.comparison.command import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.faults.command import FaultsConfig

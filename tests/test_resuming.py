@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from small_runs import quick, same_tensors, train_run, write_corpus
 
 from seq2seq import checkpoint, cli, runfolder
-from seq2seq.comparison_plan import CompareAttentionConfig
+from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.reporting import EvaluateConfig

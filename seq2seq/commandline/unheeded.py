@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from seq2seq.composed import Composed, Groups, full_key, key_paths, place_of, value_of
+from seq2seq.commandline.composed import Composed, Groups, full_key, key_paths, place_of, value_of
 from seq2seq.errors import either
 
 

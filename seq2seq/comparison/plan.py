@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seq2seq.comparison_runs import Run
-from seq2seq.comparison_table import TABLE
+from seq2seq.comparison.runs import Run
+from seq2seq.comparison.table import TABLE
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing, suggest
 from seq2seq.run import check_parts

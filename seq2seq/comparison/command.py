@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from seq2seq.comparison_plan import CompareAttentionConfig, Compose, earlier_cells, plan, refuse_other_settings
-from seq2seq.comparison_runs import Result, Run, measure
-from seq2seq.comparison_table import write_table
+from seq2seq.comparison.plan import CompareAttentionConfig, Compose, earlier_cells, plan, refuse_other_settings
+from seq2seq.comparison.runs import Result, Run, measure
+from seq2seq.comparison.table import write_table
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import ConfigError
 from seq2seq.lock import only_writer

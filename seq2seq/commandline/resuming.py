@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from seq2seq.checkpoint import MANIFEST
-from seq2seq.composed import Composed, Groups, full_key, key_paths, place_of, value_of
+from seq2seq.commandline.composed import Composed, Groups, full_key, key_paths, place_of, value_of
 from seq2seq.config import Values
 from seq2seq.errors import ConfigError, listing, suggest
 from seq2seq.runfolder import SETTINGS, begun, refuse_lost_checkpoints

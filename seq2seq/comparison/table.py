@@ -15,7 +15,7 @@ import sacrebleu
 import torch
 
 import seq2seq
-from seq2seq.comparison_runs import SCORES, Result, Run, refuse_mixtures
+from seq2seq.comparison.runs import SCORES, Result, Run, refuse_mixtures
 from seq2seq.errors import UserError
 from seq2seq.replacing import write_whole
 

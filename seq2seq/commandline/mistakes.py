@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seq2seq.composed import (
+from seq2seq.commandline.composed import (
     HYDRA_ERRORS,
     RUNS,
     Composed,

@@ -1,0 +1,1 @@
+"""What was typed: what Hydra makes of it, and what is wrong with it, in words."""

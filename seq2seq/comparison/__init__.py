@@ -1,0 +1,1 @@
+"""A table of runs: one recipe trained with every attention. Read ``command.py`` first."""
