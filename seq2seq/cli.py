@@ -65,6 +65,10 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                 function(parsed, values)
             except UserError as error:
                 fail(error)
+            except HYDRA_ERRORS as error:
+                if composed:  # not about the command line: a bug, which deserves its traceback
+                    raise
+                fail(explain(error, name, schema, sys.argv[1:]))  # here, or Hydra would print a line of its own
             except BrokenPipeError:
                 # The reader has closed the pipe, as `head` does; there is nobody left to tell.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

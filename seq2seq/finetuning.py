@@ -55,8 +55,11 @@ def begin_with(model: nn.Module, path: str, source: Tokenizer, target: Tokenizer
         UserError: there is no checkpoint that can be used, or nothing of it fits.
     """
     folder = locate_initial(path)
-    for words in take_weights(model, checkpoint.load(folder), source, target).lines(folder):
+    taken = take_weights(model, checkpoint.load(folder), source, target)
+    for words in taken.lines(folder):
         say(words)
+    if 2 * taken.count < taken.total:
+        warn(f"only {taken.count} of {taken.total} parameters begin with weights of {folder}; all others are new")
 
 
 def lasting(config: TokenizerConfig, run_dir: str | None) -> TokenizerConfig:
@@ -119,6 +122,9 @@ def take_weights(model: nn.Module, snapshot: Snapshot, source: Tokenizer, target
         DataError: one of its tokenizers cannot be used.
     """
     own, weights = dict(model.named_parameters()), dict(snapshot.weights)
+    broken = [name for name, value in weights.items() if not value.isfinite().all()]
+    if broken:
+        raise ConfigError(f"`init_from` must have finite weights, but has others in {_shortened(broken)}")
     if TARGET_EMBEDDING in weights:
         weights = {name: weights[TARGET_EMBEDDING] for name in TIED if name in own} | weights
     taken = Taken(total=len(own), unused=sorted(weights.keys() - own.keys()))

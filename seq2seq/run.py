@@ -31,7 +31,7 @@ from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import begun, find_previous, make_run_folder, write_settings
+from seq2seq.runfolder import begun, find_previous, make_run_folder, refuse_changes, write_settings
 from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
@@ -96,6 +96,8 @@ def train(config: RunConfig, values: Values) -> Path:
         compute_the_same_bits(device)
     config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
     check_parts(config)
+    if config.run_dir is not None:
+        refuse_changes(Path(config.run_dir), values)  # before hours of preparing
     if config.init_from is not None and not begun(config.run_dir):
         locate_initial(config.init_from)  # before hours of preparing
     data = prepare_data(config)
@@ -105,6 +107,7 @@ def train(config: RunConfig, values: Values) -> Path:
     with only_writer(run), closing(batches):
         trainer = make_trainer(config, values, data, batches, run, device)
         trainer.train()
+    torch.use_deterministic_algorithms(False)  # what evaluates may draw, for which there are no such algorithms
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
     evaluate_run(config, run, tests)
@@ -181,7 +184,6 @@ def make_trainer(
         precision = choose_precision(config.trainer.precision, device)
     else:
         precision = getattr(torch, previous.config["precision"])
-    write_settings(run, values)  # those of now, also where they were changed for going on
     seed_everything(config.seed)
     model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
     frozen, numbers = freeze(model, config.freeze)
@@ -233,6 +235,7 @@ def make_trainer(
     if previous is not None:
         trainer.resume(previous)
         say(f"Going on from step {trainer.state.step}")
+    write_settings(run, values)  # those of now, also where they were changed for going on
     return trainer
 
 

@@ -21,6 +21,7 @@ from seq2seq.search import PieceSearch
 from seq2seq.spelling import changes, differences
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import LOG_FILE, read_log
+from seq2seq.upgrades import upgraded
 
 SETTINGS = "config.json"
 """Every setting of a run, in its folder."""
@@ -119,13 +120,35 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
             "weights of that run"
         )
     settings = previous.config["settings"]
+    _refuse_differences(run, settings, values)
+    yardsticks = [] if previous.training["best"] is None else changed_yardsticks(settings, values)
+    tell_changes(settings, values, known=yardsticks)
+    return comparable(previous, values, yardsticks)
+
+
+def refuse_changes(run: Path, values: Values) -> None:
+    """Refuse settings that must not change, where a folder has a run, by what it says of itself.
+
+    Its checkpoints have the last word, see :func:`find_previous`; but they are looked at when the data is there.
+
+    Raises:
+        ConfigError: names the settings with both values.
+    """
+    if not begun(run):
+        return
+    try:
+        settings = upgraded(json.loads((run / SETTINGS).read_text(encoding="utf-8")))
+        decisive(settings)
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return
+    _refuse_differences(run, settings, values)
+
+
+def _refuse_differences(run: Path, settings: Values, values: Values) -> None:
     before, now = decisive(settings), decisive(values)
     mistakes = differences(before, now, before.keys() & now.keys(), str(run))
     if mistakes:
         raise ConfigError([f"{mistake}; give a new run_dir to start afresh" for mistake in mistakes])
-    yardsticks = [] if previous.training["best"] is None else changed_yardsticks(settings, values)
-    tell_changes(settings, values, known=yardsticks)
-    return comparable(previous, values, yardsticks)
 
 
 def refuse_lost_checkpoints(run: Path, *, setting: str = "run_dir") -> None:

@@ -131,13 +131,13 @@ HARMS = [
 def test_no_damaged_file_goes_unnoticed(checkpoints: Path, name: str, harm: Harm) -> None:
     folder = checkpoint.save(snapshot(), checkpoints, 7)
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert checkpoint.damage(folder) is None
+    assert checkpoint.damage(folder, training=True) is None
     harm(folder / name)
-    problem = checkpoint.damage(folder)
+    problem = checkpoint.damage(folder, training=True)
     assert problem is not None
     assert name in problem
     with pytest.raises(CheckpointError, match=f"{re.escape(str(folder))}.*{re.escape(name)}"):
-        checkpoint.load(folder)
+        checkpoint.load(folder, training=True)
 
 
 @pytest.mark.parametrize(
@@ -599,8 +599,8 @@ def test_where_the_best_checkpoint_is_damaged_the_last_is_taken_with_a_warning(
     flip(three[0] / name)
     assert checkpoint.locate(checkpoints.parent) == three[2].resolve()
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"warning: the checkpoint {three[0]}, the best, cannot be used ({name} is damaged")
-    assert line.endswith(f"taking the last, {three[2]}")
+    assert line.startswith(f"warning: the checkpoint {three[0]} cannot be used: {name} is damaged")
+    assert line.endswith(f"taking {three[2]}")
     heard: list[str] = []
     assert checkpoint.locate(checkpoints, heard.append) == three[2].resolve()
     assert len(heard) == 1
@@ -616,7 +616,8 @@ def test_where_the_best_checkpoint_has_no_manifest_the_last_is_taken_with_a_warn
     heard: list[str] = []
     assert checkpoint.locate(checkpoints.parent, heard.append) == three[2].resolve()
     assert len(heard) == 1
-    assert f"has no {checkpoint.MANIFEST}); taking {three[2].resolve()}" in heard[0]
+    assert f"{three[0].resolve()} cannot be used: {checkpoint.MANIFEST}" in heard[0]
+    assert heard[0].endswith(f"; taking {three[2].resolve()}")
 
 
 def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
@@ -626,10 +627,22 @@ def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
     checkpoint.point(checkpoints, "best", three[0])
     for folder in (three[0], three[2]):
         flip(folder / "model.safetensors")
-    assert checkpoint.locate(checkpoints.parent) == three[0].resolve()
-    assert capsys.readouterr().err == ""
+    assert checkpoint.locate(checkpoints.parent) == three[1].resolve()
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    flip(three[1] / "model.safetensors")
     with pytest.raises(CheckpointError, match=re.escape(f"{three[0]} cannot be used: model.safetensors is damaged")):
-        checkpoint.load(checkpoint.locate(checkpoints.parent))
+        checkpoint.locate(checkpoints.parent)
+
+
+def test_a_run_folder_without_links_means_its_newest_checkpoint(three: list[Path], checkpoints: Path) -> None:
+    assert checkpoint.locate(checkpoints.parent) == three[2].resolve()
+
+
+def test_a_model_is_not_lost_with_what_training_would_go_on_from(three: list[Path]) -> None:
+    flip(three[2] / "training.safetensors")
+    assert checkpoint.load(checkpoint.locate(three[2])).weights.keys() == {"a.weight", "b"}
+    with pytest.raises(CheckpointError, match=r"training\.safetensors is damaged"):
+        checkpoint.load(three[2], training=True)
 
 
 def test_a_misspelt_run_folder_gets_the_nearest_name(three: list[Path], checkpoints: Path) -> None:

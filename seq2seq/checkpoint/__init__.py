@@ -18,6 +18,7 @@ from seq2seq.checkpoint.kept import (
     point,
     prune,
     remove_unfinished,
+    set_aside,
     steps_in,
 )
 from seq2seq.checkpoint.reading import damage, load
@@ -42,6 +43,7 @@ __all__ = [
     "prune",
     "remove_unfinished",
     "save",
+    "set_aside",
     "steps_in",
     "write",
 ]

@@ -20,6 +20,9 @@ from seq2seq.terminal import warn
 
 LINKS = ("last", "best")
 
+ASIDE = "aside-"
+"""How the name of a checkpoint begins that a run has gone back from."""
+
 Metric = Literal["bleu", "loss"]
 """What makes a checkpoint the best."""
 
@@ -109,29 +112,31 @@ def steps_in(checkpoints: Path) -> list[Path]:
 
 
 def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
-    """Return the checkpoint meant by a path: itself, or of a run folder the best, else the last.
+    """Return the checkpoint meant by a path: itself, or of a run folder the best, the last or the newest whole one.
 
     Args:
         path: a checkpoint, a run folder or the folder of its checkpoints.
-        warn: gets a line where the best of a run folder is damaged, so that the last is taken.
+        warn: gets a line for each checkpoint that would have been taken, but is damaged.
 
     Raises:
         CheckpointError: there is none; near names are offered.
     """
     if (path / MANIFEST).is_file():
         return path.resolve()
-    names = [folder / name for folder in (path, path / "checkpoints") for name in ("best", "last")]
-    found = [name.resolve() for name in names if (name / MANIFEST).is_file()]
-    for name in names:
-        if name.is_symlink() and found and not (name / MANIFEST).is_file():
-            warn(f"the checkpoint {name} cannot be used (it has no {MANIFEST}); taking {found[0]}")
-    if found:
-        # Reading all of it to find it whole is worth it only where there is another to take instead.
-        problem = damage(found[0]) if found[0] != found[-1] else None
-        if problem is None or damage(found[-1]) is not None:
-            return found[0]
-        warn(f"the checkpoint {found[0]}, the best, cannot be used ({problem}); taking the last, {found[-1]}")
-        return found[-1]
+    places = [folder for folder in (path, path / "checkpoints") if folder.is_dir()]
+    linked = [folder / name for folder in places for name in ("best", "last") if (folder / name).is_symlink()]
+    others = [other for folder in places for other in reversed(steps_in(folder))]
+    found = list(dict.fromkeys(one.resolve() for one in (*linked, *others)))
+    problems: list[str] = []
+    for folder in found:
+        problem = damage(folder) if folder.is_dir() else "it is gone"
+        if problem is None:
+            for words in problems:
+                warn(f"{words}; taking {folder}")
+            return folder
+        problems.append(f"the checkpoint {folder} cannot be used: {problem}")
+    if problems:
+        raise CheckpointError(problems[0] + ("" if len(problems) == 1 else ", nor can any other there"))
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = suggest(path.name, siblings)
@@ -152,27 +157,52 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[str]]:
     return folder, warnings
 
 
-def load_newest(checkpoints: Path) -> tuple[Snapshot | None, list[str]]:
+def load_newest(checkpoints: Path, *, before: int | None = None) -> tuple[Snapshot | None, list[str]]:
     """Return what :func:`newest_valid` leads to, read once, with the same warnings.
+
+    Args:
+        checkpoints: their folder.
+        before: only checkpoints of earlier steps count; None for all.
 
     Raises:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
-    _, snapshot, warnings = _newest(checkpoints)
+    _, snapshot, warnings = _newest(checkpoints, before)
     return snapshot, warnings
 
 
-def _newest(checkpoints: Path) -> tuple[Path | None, Snapshot | None, list[str]]:
+def set_aside(checkpoints: Path, step: int) -> None:
+    """Give checkpoints after a step other names, when a run goes on from that step.
+
+    They are damaged or of a branch that was left, and must not count among the newest, let alone be gone on from.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    for folder in steps_in(checkpoints):
+        if folder > folder_of(checkpoints, step):
+            other = folder.with_name(f"{ASIDE}{folder.name}")
+            try:
+                shutil.rmtree(other, ignore_errors=True)
+                folder.rename(other)
+            except OSError as error:
+                raise CheckpointError(f"the checkpoint {folder} cannot be set aside: {error}") from error
+
+
+def _newest(checkpoints: Path, before: int | None = None) -> tuple[Path | None, Snapshot | None, list[str]]:
     warnings: list[str] = []
-    for folder in reversed(steps_in(checkpoints)):
+    steps = steps_in(checkpoints)
+    if before is not None:
+        steps = [folder for folder in steps if folder < folder_of(checkpoints, before)]
+    for folder in reversed(steps):
         try:
-            return folder, load(folder, training=True), warnings
+            snapshot = load(folder, training=True)
+            return folder, snapshot, [f"{words}; taking {folder}" for words in warnings]
         except CheckpointError as error:
             problem = str(error).removeprefix(f"the checkpoint {folder} cannot be used: ")
-            warnings.append(f"the checkpoint {folder} cannot be used ({problem}); trying the one before it")
+            warnings.append(f"the checkpoint {folder} cannot be used ({problem})")
     if warnings:
         raise CheckpointError(
-            f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. "
-            "Remove the folder to start the run afresh"
+            f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. Give a new run_dir to start afresh"
         )
     return None, None, []

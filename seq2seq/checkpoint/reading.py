@@ -35,21 +35,26 @@ def _refuse_missing(names: Container[str], *, training: bool) -> None:
 
 
 def damage(folder: Path, *, training: bool = False) -> str | None:
-    """Return what is wrong with a checkpoint, or None where every file is there and as its manifest says.
+    """Return what is wrong with a checkpoint, or None where each file that is needed is as its manifest says.
 
     It takes little memory, however large the checkpoint is.
     """
     try:
         entries = manifest_of(folder)
         _refuse_missing(entries, training=training)
-        files.check(folder, entries)
+        files.check(folder, entries if training else _without_training(entries))
     except DamagedError as error:
         return str(error)
     return None
 
 
+def _without_training(entries: dict[str, Entry]) -> dict[str, Entry]:
+    """Return the files that translating needs: a model is not lost with what only training would go on from."""
+    return {name: entry for name, entry in entries.items() if name not in (TRAINING, TRAINING_TENSORS)}
+
+
 def load(folder: Path, *, training: bool = False) -> Snapshot:
-    """Read a checkpoint, every byte of it checked. It takes the memory of the tensors, once.
+    """Read a checkpoint, every byte that is used checked. It takes the memory of the tensors, once.
 
     Args:
         folder: the checkpoint.
@@ -68,9 +73,6 @@ def load(folder: Path, *, training: bool = False) -> Snapshot:
         tokenizers = {name: _bytes(folder, name, entries) for name in sorted(TOKENIZER_FILES & entries.keys())}
         weights = _tensors(folder, WEIGHTS, entries, floating=True)
         tensors = _tensors(folder, TRAINING_TENSORS, entries, floating=False) if training else {}
-        if not training:
-            unused = (TRAINING, TRAINING_TENSORS)
-            files.check(folder, {name: entries[name] for name in unused if name in entries})
     except DamagedError as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
     return Snapshot(weights, config, tokenizers, metrics, tensors, state)

@@ -95,6 +95,8 @@ def settings_of(path: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no run folder, or nothing to go on from.
     """
+    if not path:
+        raise ConfigError(f"`{RESUME}` must be a run folder, but is '' instead; give null to begin a new run")
     run = Path(path)
     words = f"`{RESUME}` must be a run folder with checkpoints, but {path}"
     if not run.exists():

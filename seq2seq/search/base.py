@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seq2seq.config import NonNegativeInt, PositiveFloat, PositiveInt, Range
+from seq2seq.config import NonNegativeInt, PositiveInt, Range
 from seq2seq.data.batching import Batch
 from seq2seq.errors import CheckpointError
 from seq2seq.search.scorer import Scorer
@@ -84,8 +84,8 @@ class PieceSearch(Search):
         max_source_length: longer source sentences are cut, with a warning.
     """
 
-    max_length_ratio: PositiveFloat
-    max_length_extra: NonNegativeInt
+    max_length_ratio: Annotated[float, Range(low=0, high=1000, open_start=True)]
+    max_length_extra: Annotated[int, Range(low=0, high=100_000)]
     no_repeat_ngram: NonNegativeInt
     repetition_penalty: Annotated[float, Range(low=1)]
     max_tokens: PositiveInt

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from seq2seq.config import NonNegativeFloat, PositiveInt
+from seq2seq.config import NonNegativeFloat, PositiveInt, Range
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
 from seq2seq.search.base import Hypothesis, PieceSearch, Request, length_penalty
@@ -42,7 +42,7 @@ class BeamSearch(PieceSearch):
             as much.
     """
 
-    beam_size: PositiveInt
+    beam_size: Annotated[int, Range(low=1, high=4096)]
     n_best: PositiveInt
     length_penalty: NonNegativeFloat
     length_normalization: Literal["average", "gnmt"]

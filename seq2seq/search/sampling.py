@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.config import PositiveFloat, PositiveInt, Range
+from seq2seq.config import PositiveInt, Range
 from seq2seq.search.base import Hypothesis, PieceSearch, Request
 from seq2seq.search.chain import follow
 from seq2seq.search.scorer import Scorer
@@ -40,8 +40,8 @@ class Sampling(PieceSearch):
 
     method: ClassVar[str] = "sampling"
 
-    n_best: PositiveInt
-    temperature: PositiveFloat
+    n_best: Annotated[int, Range(low=1, high=4096)]
+    temperature: Annotated[float, Range(low=1e-3, high=1e3)]
     top_k: PositiveInt | None
     top_p: Share | None
     epsilon: Annotated[float, Range(low=0, high=1, open_start=True, open_end=True)] | None

@@ -15,7 +15,8 @@ from seq2seq.objectives import Objective
 from seq2seq.runtime import autocast
 from seq2seq.terminal import warn
 
-_WORDS = ("can't allocate memory", "not enough memory")  # of torch's allocator on a CPU, whose error has no type
+# Of errors that have no type of their own: torch's allocator on a CPU, and CUDA and its libraries.
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -23,6 +24,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+
+
+def halved(batch: Batch) -> tuple[Batch, ...]:
+    """Return a batch that did not fit in two parts.
+
+    Raises:
+        UserError: it is a single pair.
+    """
+    if len(batch.source) == 1:
+        raise UserError(
+            f"a single pair of {batch.source_tokens} source and {batch.target_tokens} target pieces does not fit "
+            "into the memory of the device; lower `cleaning.max_length`, or take a smaller model"
+        )
+    return batch.halves()
 
 
 class Gradients:
@@ -63,7 +78,8 @@ class Gradients:
         while True:
             done, sums = self._attempt(parts, tokens)
             if done == len(parts):
-                self.cut_updates = self.cut_updates + 1 if len(parts) >= 2 * len(batches) else 0
+                all_cut = all(batch.size >= self.limit for batch in batches)
+                self.cut_updates = self.cut_updates + 1 if all_cut else 0
                 return sums
             # What the failed attempt has added would count twice.
             self.model.zero_grad(set_to_none=True)
@@ -98,13 +114,7 @@ class Gradients:
         """Return a batch in parts below the limit."""
         if batch.size < self.limit:
             return [batch]
-        if len(batch.source) == 1:
-            raise UserError(
-                f"a single pair of {batch.source_tokens} source and {batch.target_tokens} target pieces does not fit "
-                f"into the memory of the device ({self.device.type}); lower `cleaning.max_length`, or take a smaller "
-                "model"
-            )
-        return [part for half in batch.halves() for part in self._cut(half)]
+        return [part for half in halved(batch) for part in self._cut(half)]
 
     def refuse(self, max_tokens: int) -> None:
         """End a run that has to cut every batch.

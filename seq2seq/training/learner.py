@@ -65,18 +65,16 @@ class Learner:
             UserError: not even a single pair fits into memory.
         """
         loss, nll = self.gradients.add(batches)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        norm = torch.nn.utils.get_total_norm(gradients.values())
         good = math.isfinite(norm + 0 * loss)  # one look at the device for both
         if good:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip_norm, norm)
             self.optimizer.step(factor)
             if self.average is not None:
                 self.average.update(step)
         else:
-            self.culprits = [
-                name
-                for name, parameter in self.model.named_parameters()
-                if parameter.grad is not None and not parameter.grad.isfinite().all()
-            ]
+            self.culprits = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         self.optimizer.zero_grad()
         return nll if good else None
 
@@ -101,10 +99,16 @@ class Learner:
             # The averaged weights are the model; the raw ones are what training goes on from.
             tensors |= {f"raw.{name}": value for name, value in raw.items()}
             weights = dict(zip(raw, self.average.averages, strict=True))
-        if not all(bool(value.isfinite().all()) for value in (*raw.values(), *weights.values())):
+        if not self.is_finite:
             return None
         tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
         return _copies(weights), _copies(tensors)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are finite, and those of the average."""
+        averages = [] if self.average is None else self.average.averages
+        return all(bool(value.isfinite().all()) for value in (*self.model.parameters(), *averages))
 
     @property
     def size(self) -> int:

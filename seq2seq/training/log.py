@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import DataError, UserError, printable
 from seq2seq.plainjson import is_number, is_whole, values_of
 from seq2seq.replacing import write_whole
-from seq2seq.terminal import duration
+from seq2seq.terminal import duration, warn
 from seq2seq.training.state import State, Validation
 
 LOG_FILE = "log.jsonl"
@@ -33,7 +34,7 @@ LONGEST_ROW = 2**16
 def read_log(run: Path) -> list[dict[str, Any]]:
     """Return the rows of a run's log, each with its ``step`` and other numbers.
 
-    A last row torn by a crash is left out, and so is whatever no run writes: the folder may be a stranger's.
+    A row torn by a crash is left out, and so is whatever no run writes: the folder may be a stranger's.
 
     Raises:
         DataError: the file cannot be read.
@@ -45,11 +46,10 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for line in iter(partial(file.readline, LONGEST_ROW), b""):
-                row = values_of(line)
-                if isinstance(row, dict) and is_whole(row.get("step")):
-                    rows.append({key: value for key, value in row.items() if is_number(value)})
-    except ValueError:
-        pass  # torn
+                with suppress(ValueError):
+                    row = values_of(line)
+                    if isinstance(row, dict) and is_whole(row.get("step")):
+                        rows.append({key: value for key, value in row.items() if is_number(value)})
     except OSError as error:
         raise DataError(f"{path} must be the log of a run, but cannot be read: {error.strerror}") from error
     return rows
@@ -137,7 +137,7 @@ class RunLog:
         with suppress(UserError) if error else nullcontext():  # what went wrong first is what matters
             self._close()
 
-    def _open(self, step: int, validated: int) -> None:
+    def _open(self, step: int, validated: int, *, again: bool = False) -> None:
         # torch's writer alone takes half a second to import, which only training should pay.
         from torch.utils.tensorboard import SummaryWriter
 
@@ -146,11 +146,21 @@ class RunLog:
             for row in read_log(self.run)
             if row.get("step", 0) <= (validated if "validation_loss" in row else step)
         ]
-        purge = {"purge_step": step + 1} if step else {}
+        purge = {"purge_step": step + 1} if step or again else {}
         with self._writing():
+            self._keep_damaged()
             write_whole(self.run / LOG_FILE, (json.dumps(row) + "\n" for row in kept))
             self.file = (self.run / LOG_FILE).open("a", encoding="utf-8")
             self.board = SummaryWriter(str(self.run / "tensorboard"), **purge)
+
+    def _keep_damaged(self) -> None:
+        """Keep a copy of a log that has more than a torn last row, because only whole rows are written again."""
+        path = self.run / LOG_FILE
+        lines = path.read_bytes().count(b"\n") if path.is_file() else 0
+        if lines - len(read_log(self.run)) > 1:
+            copy = path.with_name(f"{LOG_FILE}.damaged")
+            shutil.copyfile(path, copy)
+            warn(f"{path} has lines that are no measurements; they are left out, and all of it is kept as {copy}")
 
     def _close(self) -> None:
         with self._writing():
@@ -169,7 +179,7 @@ class RunLog:
     def rewind(self, step: int, validated: int) -> None:
         """Drop all rows after an update, as a new process would."""
         self._close()
-        self._open(step, validated)
+        self._open(step, validated, again=True)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row of measurements; ``step`` says which update it belongs to."""

@@ -84,11 +84,14 @@ class Saver:
 
     def _write(self, snapshot: Snapshot, step: int, best: bool) -> None:
         start = time.thread_time()
-        if not self.checkpoints.parent.is_dir():  # it is not made again: another process may have moved it
-            raise CheckpointError(
-                f"the checkpoint of step {step} cannot be written: {self.checkpoints.parent} is gone"
-            )
-        point_at(checkpoint.save(snapshot, self.checkpoints, step), best=best)
+        run = self.checkpoints.parent
+        if not run.is_dir():  # it is not made again: another process may have moved it
+            raise CheckpointError(f"the checkpoint of step {step} cannot be written: {run} is gone")
+        try:
+            folder = checkpoint.save(snapshot, self.checkpoints, step)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; resume={run} goes on from the one before") from error
+        point_at(folder, best=best)
         self.prune(self.checkpoints)
         self.writing += time.thread_time() - start
 

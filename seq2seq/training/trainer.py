@@ -83,6 +83,7 @@ class Trainer:
         self.stopped_by: signal.Signals | None = None
         self._saved: tuple[int, int] | None = None
         self._bad_steps = self._returns = 0
+        self._returned_to: int | None = None
         self._start = time.perf_counter()
 
     def train(self) -> State:
@@ -132,12 +133,14 @@ class Trainer:
         What has been done for this step already, in whatever process, is not done again.
         """
         state, config = self.state, self.config
-        if (over or state.step % config.validate_every == 0) and self._validated < state.step and not self.stopped_by:
+        # In the middle of bad updates the newest checkpoint must stay one from before them.
+        settled = not self._bad_steps
+        to_validate = settled and state.step // config.validate_every > self._validated // config.validate_every
+        if (over or to_validate) and self._validated < state.step and not self.stopped_by:
             self._validate(log)
         state.seconds = time.perf_counter() - self._start
-        due = state.step % config.checkpoint_every == 0 or self._validated == state.step
-        # In the middle of bad updates the newest checkpoint must stay one from before them.
-        if over or (due and not self._bad_steps):
+        to_save = settled and (state.step % config.checkpoint_every == 0 or self._validated == state.step)
+        if to_save or (over and (settled or not self.stopped_by)):
             self._save(saver)
         if state.step == 0:
             saver.wait()  # what is wrong with the disk shows before the first update
@@ -172,18 +175,21 @@ class Trainer:
             UserError: that has been tried often enough.
         """
         saver.wait()
-        snapshot, warnings = checkpoint.load_newest(self.checkpoints)
+        # The newest may be bad itself, though its numbers are finite; the second time it is the one before.
+        snapshot, warnings = checkpoint.load_newest(self.checkpoints, before=self._returned_to)
+        if snapshot is None:
+            snapshot, warnings = checkpoint.load_newest(self.checkpoints)
         for words in warnings:
             log.say(f"warning: {words}")
         if snapshot is None:
-            raise CheckpointError(f"{self.checkpoints} must hold the checkpoints of this run, but has none any more")
-        step = snapshot.training["step"]
+            raise CheckpointError(f"{reason}, and {self.checkpoints} has no checkpoint to go back to")
+        step = self._returned_to = snapshot.training["step"]
         rate = self.state.rate * LOWERED
         self._returns += 1
         if self._returns > MOST_RETURNS:
             raise UserError(
-                f"{reason} ({self._culprits}), and so it was after going back to step {step} {MOST_RETURNS} times, "
-                f"each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
+                f"{reason} ({self._culprits}), and so it was after going back {MOST_RETURNS} times, last to step "
+                f"{step}, each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
                 f"`optimizer.learning_rate` (now {self.learner.optimizer.initial_rate:g}), a lower "
                 "`trainer.clip_norm`, or trainer.precision=fp32"
             )
@@ -221,7 +227,10 @@ class Trainer:
     def _why_it_ends(self) -> str:
         state = self.state
         if self.stopped_by is not None:
-            return f"stopped by {self.stopped_by.name} at step {state.step}; resume={self.run} goes on from here"
+            where = (
+                "here" if self._saved is None or not self._bad_steps else f"step {self._saved[0]}, the last good one"
+            )
+            return f"stopped by {self.stopped_by.name} at step {state.step}; resume={self.run} goes on from {where}"
         why = "patience is over" if self._out_of_patience else "its limit is reached"
         return f"training ends at step {state.step} after {duration(state.seconds)}: {why}"
 
@@ -234,8 +243,13 @@ class Trainer:
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""
         state, config = self.state, self.config
+        if not self.learner.is_finite:
+            raise _NotFiniteError(f"some weights were not finite at step {state.step}")
         with self.learner.averaged():
-            found = self.validate(lambda: self.stopped_by is not None)
+            try:
+                found = self.validate(lambda: self.stopped_by is not None)
+            except CheckpointError as error:  # weights that are finite and give numbers that are not
+                raise _NotFiniteError(f"the model of step {state.step} cannot translate: {error}") from None
         self.learner.model.train()
         if found is None:
             return  # stopped on the way; done again when the run goes on
@@ -269,7 +283,7 @@ class Trainer:
         metrics = {"step": state.step, **self.metrics}
         saver.save(self.snapshot(weights, metrics, tensors, asdict(state)), state.step, best=self._is_best)
         self._saved = now
-        self._returns = 0
+        self._returns, self._returned_to = 0, None
 
     def resume(self, snapshot: Snapshot) -> None:
         """Go on from a checkpoint of this run.
@@ -281,6 +295,7 @@ class Trainer:
         self.learner.restore(snapshot)
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
         self._saved = self.state.step, self._validated
+        checkpoint.set_aside(self.checkpoints, self.state.step)
         # The process before may have been killed when the checkpoint was written and no link led to it yet.
         point_at(checkpoint.folder_of(self.checkpoints, self.state.step), best=self._is_best)
 

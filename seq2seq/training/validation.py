@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from seq2seq.data.batching import batches_in_order, make_batch
+from seq2seq.data.batching import Batch, batches_in_order, make_batch
 from seq2seq.data.corpora import VALIDATION
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.store import PreparedData
@@ -19,6 +19,7 @@ from seq2seq.objectives import Objective
 from seq2seq.runtime import autocast
 from seq2seq.search import Beam, Greedy, PieceSearch, Search
 from seq2seq.training.config import TrainerConfig
+from seq2seq.training.gradients import halved, is_out_of_memory
 from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
 
@@ -125,10 +126,19 @@ class Validator:
             if stopping():
                 raise _StoppedError
             batch = make_batch(source, target, rows)
-            with autocast(device, self.precision):
-                total += float(self.objective(model, batch.to(device)).nll)
+            total += self._nll(batch, device)
             tokens += batch.target_tokens
         return total, tokens
+
+    def _nll(self, batch: Batch, device: torch.device) -> float:
+        """Return the negative log-likelihood of a batch in nats, of its halves where it does not fit into memory."""
+        try:
+            with autocast(device, self.precision):
+                return float(self.objective(self.translator.model, batch.to(device)).nll)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return sum(self._nll(half, device) for half in halved(batch))
 
     def _translated(self, test: _Test, stopping: Callable[[], bool]) -> list[str]:
         translations: list[str] = []

@@ -347,7 +347,10 @@ def test_more_translations_than_the_beam_holds_are_refused() -> None:
         (("search.repetition_penalty=0.9",), r"`search.repetition_penalty` must be at least 1, but is 0.9 instead"),
         (("search=sampling", "search.epsilon=1.0"), r"`search.epsilon` must be greater than 0 and less than 1, but"),
         (("search=sampling", "search.top_p=0"), r"`search.top_p` must be greater than 0 and at most 1, but is 0"),
-        (("search=sampling", "search.temperature=0"), r"`search.temperature` must be greater than 0, but is 0"),
+        (
+            ("search=sampling", "search.temperature=0"),
+            r"`search.temperature` must be at least 0.001",
+        ),
         (("search=mbr", "search@search.candidates=mbr"), r"`search.candidates._target_` must name a kind of PieceSe"),
     ],
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny import build, random_batch, run_config
 
 from runs import Run, same_tensors, stop_at
 from seq2seq import checkpoint
@@ -17,6 +20,8 @@ from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.optim import AdamW
 from seq2seq.training import trainer
+from seq2seq.training.gradients import Gradients
+from seq2seq.training.learner import Learner
 from seq2seq.training.log import read_log
 from seq2seq.training.validation import Validator
 
@@ -133,7 +138,7 @@ def test_weights_that_are_not_finite_are_never_saved(
                 next(parameter for name, parameter in self.named if "bias" in name)[0] = float("inf")
 
     monkeypatch.setattr(AdamW, "step", exploding)
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(1.0))  # so that nothing is noticed
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda *_: torch.tensor(1.0))  # so that nothing is noticed
     run = start("run", *LONG, f"trainer.ema_decay={decay}")
     assert state_of(run)["rate"] == 0.5
     for folder in (run / "checkpoints").glob("step-*"):
@@ -156,3 +161,103 @@ def test_a_first_validation_that_is_not_finite_is_not_the_best(start: Run, monke
     run = start("run", "trainer.best_metric=loss")
     assert (run / "checkpoints" / "best").resolve().name == "step-00000008"
     assert json.loads((run / "checkpoints" / "best" / "training.json").read_text())["best"] < 0
+
+
+def harm_weights(monkeypatch: pytest.MonkeyPatch, step: int, value: float) -> None:
+    """Gives all weights a value after an update of the next run, counted from 1."""
+    real = AdamW.step
+    taken = 0
+
+    def exploding(self: AdamW, factor: float) -> None:
+        nonlocal taken
+        taken += 1
+        real(self, factor)
+        if taken == step:
+            with torch.no_grad():
+                for _, parameter in self.named:
+                    parameter.fill_(value)
+
+    monkeypatch.setattr(AdamW, "step", exploding)
+
+
+@pytest.mark.parametrize("every", [25, 30])
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_bad_weights_that_meet_a_validation_are_gone_back_from(
+    start: Run, monkeypatch: pytest.MonkeyPatch, every: int, value: float
+) -> None:
+    harm_weights(monkeypatch, 25, value)
+    often = [one for one in LONG if "validate_every" not in one]
+    run = start("run", *often, f"trainer.validate_every={every}", "trainer.ema_decay=0")
+    assert (state_of(run)["step"], state_of(run)["rate"]) == (60, 0.5)
+
+
+def test_a_run_that_is_stopped_among_bad_updates_goes_on_from_before_them(
+    start: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped() -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    seen = itertools.count(1)
+    with monkeypatch.context() as patch:
+        poison(patch, lambda number: number > 24)
+        real = Learner.update
+
+        def update(self: Learner, *arguments: Any) -> Any:
+            if next(seen) == 35:
+                stopped()
+            return real(self, *arguments)
+
+        patch.setattr(Learner, "update", update)
+        with pytest.raises(SystemExit):
+            start("run", *LONG)
+    newest = checkpoint.newest_valid(tmp_path / "run" / "checkpoints")[0]
+    assert newest is not None
+    assert newest.name == "step-00000020"
+    assert "goes on from step 20, the last good one" in capsys.readouterr().out
+    assert state_of(start("run", *LONG))["step"] == 60
+
+
+def test_a_validation_that_is_due_at_a_bad_update_waits_for_a_good_one(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, lambda number: number == 4)
+    run = start("run", "trainer.accumulate=1", "trainer.validate_every=4", "trainer.checkpoint_every=100")
+    assert [row["step"] for row in read_log(run) if "validation_loss" in row] == [5, 8]
+    names = {path.name for path in (run / "checkpoints").glob("step-*")}
+    assert names == {f"step-{step:08d}" for step in (0, 5, 8)}
+
+
+def test_a_run_goes_back_further_where_the_newest_checkpoint_is_bad_itself(
+    start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its weights are finite, but nothing that comes of them is."""
+    calls = itertools.count(1)
+    poison(monkeypatch, lambda number: 21 <= next(calls) < 21 + 2 * trainer.MOST_BAD_STEPS)
+    run = start("run", *LONG)
+    printed = capsys.readouterr().out
+    assert "going back to step 20, with 0.5" in printed
+    assert "going back to step 10, with 0.25" in printed
+    assert state_of(run)["step"] == 60
+    assert (run / "checkpoints" / "aside-step-00000020").is_dir()
+
+
+def test_the_culprits_are_those_whose_own_gradient_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build().train()
+    learner = Learner(
+        model,
+        Gradients(model, CrossEntropy(label_smoothing=0.1), torch.float32),
+        run_config().optimizer(list(model.named_parameters())),
+        clip_norm=1.0,
+        ema_decay=0.0,
+    )
+    real = Gradients.add
+
+    def add(self: Gradients, batches: Any) -> Any:
+        found = real(self, batches)
+        assert model.output.bias.grad is not None
+        model.output.bias.grad[0] = float("nan")
+        return found
+
+    monkeypatch.setattr(Gradients, "add", add)
+    assert learner.update([random_batch([3, 4], [2, 5])], 1.0, 0) is None
+    assert learner.culprits == ["output.bias"]

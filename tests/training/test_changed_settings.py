@@ -105,5 +105,5 @@ def test_a_number_written_another_way_is_no_other_setting(start: Run) -> None:
     constant = ("scheduler=constant", "scheduler.warmup_steps=40")
     run = start("run", *constant)
     assert start("run", *constant, "scheduler.warmup_steps=0.04k", "trainer.max_tokens=0.128k") == run
-    with pytest.raises(ConfigError, match=r"^`scheduler.warmup_steps` must be 40, as it was .*, but is '40k' inst"):
+    with pytest.raises(ConfigError, match=r"^`scheduler.warmup_steps` must be '0.04k', as it was .*, but is '40k'"):
         start("run", *constant, "scheduler.warmup_steps=40k")
