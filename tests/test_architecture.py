@@ -119,6 +119,12 @@ ORDER = [
     "translating",
     "averaging",
     "scoring",
+    "export.description",
+    "export.engine",
+    "export.ctranslate2",
+    "export.huggingface",
+    "export.check",
+    "export.command",
     "preparation",
     "finetuning",
     "run",
@@ -148,7 +154,7 @@ ORDER = [
 FAMILIES = {"data.formats*", "data.grammar*", "data.corpora*", "evaluation.*"}
 
 # Packages that hold nothing but their modules.
-SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "faults", "training"}
+SHELLS = {"", "attention", "benchmark", "data", "encoders", "decoders", "evaluation", "export", "faults", "training"}
 
 WITHOUT_TORCH = [
     "formats",
