@@ -12,7 +12,7 @@ from seq2seq.data.tokenizer import EOS, Tokenizer
 from seq2seq.errors import CheckpointError
 from seq2seq.export.engine import Engine, Ids
 from seq2seq.model import Seq2SeqModel
-from seq2seq.search import Beam, Greedy, PieceSearch, Request, Scorer
+from seq2seq.search import Beam, Request, Scorer
 from seq2seq.search.scoring import score_targets
 
 BEAM = 5
@@ -78,9 +78,9 @@ def compare(model: Seq2SeqModel, engine: Engine, sources: Sequence[Ids], longest
     error = torch.zeros(())
     for start in range(0, len(sources), SENTENCES_AT_A_TIME):
         part = sources[start : start + SENTENCES_AT_A_TIME]
-        own = _translate(model, part, _greedy(limit))
+        own = translate(model, part, 1, limit)
         greedy += _same(own, engine.translate(part, 1, limit))
-        beam += _same(_translate(model, part, _beam(limit)), engine.translate(part, BEAM, limit))
+        beam += _same(translate(model, part, BEAM, limit), engine.translate(part, BEAM, limit))
         scores = score_targets(_batch(part, own), model).tolist()
         for ours, theirs in zip(scores, engine.log_probabilities(part, own), strict=True):
             difference = torch.tensor(ours[: len(theirs)]) - torch.tensor(theirs)
@@ -109,41 +109,28 @@ def random_sources(tokenizer: Tokenizer, count: int, longest: int) -> list[list[
     return [one() for _ in range(count)]
 
 
-def _same(ours: Sequence[Ids], theirs: Sequence[Ids]) -> int:
-    return sum(list(one) == list(other) for one, other in zip(ours, theirs, strict=True))
-
-
-def _translate(model: Seq2SeqModel, sources: Sequence[Ids], search: PieceSearch) -> list[list[int]]:
-    with torch.inference_mode():
-        return [found[0].ids for found in search.find(Scorer(model), Request(_batch(sources)))]
-
-
-def _batch(sources: Sequence[Ids], targets: Sequence[Ids] | None = None) -> Batch:
-    return make_batch(pack(sources), None if targets is None else pack(targets), torch.arange(len(sources)).numpy())
-
-
-def _greedy(limit: int) -> Greedy:
-    return Greedy(**_rules(limit))
-
-
-def _beam(limit: int) -> Beam:
-    return Beam(
-        beam_size=BEAM,
+@torch.inference_mode()
+def translate(model: Seq2SeqModel, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
+    """Return our own translations, as :meth:`Engine.translate` gives those of others."""
+    search = Beam(
+        beam_size=beam,
         n_best=1,
         length_penalty=1.0,
         length_normalization="average",
         coverage_penalty=0.0,
-        **_rules(limit),
+        max_length_ratio=0.0,  # how long a translation may be does not depend on its source
+        max_length_extra=longest - 1,
+        no_repeat_ngram=0,
+        repetition_penalty=1.0,
+        max_tokens=1,
+        max_source_length=1,
     )
+    return [found[0].ids for found in search.find(Scorer(model), Request(_batch(sources)))]
 
 
-def _rules(limit: int) -> dict[str, int]:
-    """Return settings by which no translation depends on its source for its largest length."""
-    return {
-        "max_length_ratio": 0,
-        "max_length_extra": limit - 1,
-        "no_repeat_ngram": 0,
-        "repetition_penalty": 1,
-        "max_tokens": 1,
-        "max_source_length": 1,
-    }
+def _same(ours: Sequence[Ids], theirs: Sequence[Ids]) -> int:
+    return sum(list(one) == list(other) for one, other in zip(ours, theirs, strict=True))
+
+
+def _batch(sources: Sequence[Ids], targets: Sequence[Ids] | None = None) -> Batch:
+    return make_batch(pack(sources), None if targets is None else pack(targets), torch.arange(len(sources)).numpy())
