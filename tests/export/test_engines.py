@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
 import torch
-from tiny import build, compose, sentences
+from tiny import architecture, build, compose, sentences
 
 from seq2seq.config import parse
 from seq2seq.export import ctranslate2, huggingface
@@ -104,14 +105,40 @@ def test_transformers_gives_our_numbers(translator: Translator, tmp_path: Path, 
     assert found.greedy == found.sentences
 
 
-def test_two_vocabularies_stay_two(translator: Translator, tmp_path: Path) -> None:
-    library: Any = pytest.importorskip("ctranslate2")
-    small = translator.source_tokenizer
-    parts = build("model.tie_embeddings=target", vocabulary=small.vocab_size)
-    description = describe(parts, ctranslate2.ABILITIES)
-    ctranslate2.write(description, (small, small), tmp_path / "", quantization="int8", longest=LONGEST)
-    assert (tmp_path / "shared_vocabulary.json").is_file()
-    assert library.contains_model(str(tmp_path))
+class Invented:
+    """A vocabulary of so many pieces, for models whose languages have one each."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self.name, self.vocab_size, self.tags = name, count, dict[str, int]()
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [("<pad>", "<unk>", "<s>", "</s>")[i] if i < 4 else f"{self.name}{i}" for i in ids]
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.name, encoding="utf-8")
+
+
+@pytest.mark.parametrize("tied", ["target", "none"])
+@pytest.mark.parametrize(
+    ("library", "write", "read", "abilities"),
+    [
+        ("ctranslate2", ctranslate2.write, ctranslate2.CTranslate2, ctranslate2.ABILITIES),
+        ("transformers", huggingface.write, huggingface.HuggingFace, huggingface.ABILITIES),
+    ],
+)
+def test_two_vocabularies_stay_two(
+    tmp_path: Path, library: str, write: Any, read: Any, abilities: Any, tied: str
+) -> None:
+    pytest.importorskip(library)
+    tokenizers = Invented("s", 31), Invented("t", 23)
+    model = architecture(*LAYER, *POST, f"model.tie_embeddings={tied}").build(31, 23).eval()
+    forbid_special_pieces(model)
+    write(describe(model, abilities), tokenizers, tmp_path, quantization="float32", longest=LONGEST)
+    found = compare(model, read(tmp_path, tokenizers), sentences(range(1, 20), 31), LONGEST)
+    assert found.error < 2e-5
+    assert found.greedy == found.sentences
+    own = {path.read_text(encoding="utf-8") for path in tmp_path.iterdir() if path.suffix in {".model", ".spm"}}
+    assert own == {"s", "t"}
 
 
 @pytest.mark.parametrize("quantization", ["float32", "float16", "bfloat16", "int16", "int8"])
