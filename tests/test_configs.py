@@ -17,6 +17,7 @@ from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
+from seq2seq.export.command import ExportConfig
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress
 from seq2seq.reporting import EvaluateConfig
@@ -31,6 +32,7 @@ PRIMARY = {
     "evaluate": EvaluateConfig,
     "translate": TranslateConfig,
     "average": AverageConfig,
+    "export": ExportConfig,
     "score": ScoreConfig,
     "compare_attention": CompareAttentionConfig,
     "benchmark": BenchmarkConfig,
@@ -42,6 +44,7 @@ ASKED = {
     "evaluate": ["checkpoint=somewhere"],
     "translate": ["checkpoint=somewhere"],
     "average": ["checkpoint=somewhere", "last=2"],
+    "export": ["checkpoint=somewhere"],
     "score": ["checkpoint=somewhere", "source=here", "target=there"],
 }
 

@@ -31,6 +31,7 @@ from seq2seq.commandline.composed import key_paths
 from seq2seq.comparison.command import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.data import grammar
+from seq2seq.export.command import ExportConfig
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.reporting import EvaluateConfig
 from seq2seq.runconfig import RunConfig
@@ -46,6 +47,7 @@ SCHEMAS: dict[str, tuple[str, type[Any]]] = {
     "scripts/evaluate.py": ("evaluate", EvaluateConfig),
     "scripts/translate.py": ("translate", TranslateConfig),
     "scripts/average.py": ("average", AverageConfig),
+    "scripts/export.py": ("export", ExportConfig),
     "scripts/score.py": ("score", ScoreConfig),
     "scripts/compare_attention.py": ("compare_attention", CompareAttentionConfig),
     "scripts/benchmark.py": ("benchmark", BenchmarkConfig),
