@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from seq2seq.data.corpora.paths import near_names
-from seq2seq.data.formats import LONGEST_LINE, raw_lines
+from seq2seq.data.formats import LONGEST_LINE, content, raw_lines
 from seq2seq.errors import DataError, plain_name
 
 PATIENCE = 0.05

@@ -13,19 +13,17 @@ from pathlib import Path
 from typing import IO, Literal
 
 from seq2seq.config import Values
-from seq2seq.data.alignment import Link, format_links, words_of
 from seq2seq.data.formats import read_lines, without_compression
 from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.evaluation.attention import attention_links
 from seq2seq.inputs import Few, groups, is_several, named_files
+from seq2seq.linking import align
 from seq2seq.meter import Meter, watched
-from seq2seq.parts import Part, joined
+from seq2seq.parts import joined
 from seq2seq.replacing import replaced
 from seq2seq.restoring import Direction
 from seq2seq.runtime import DeviceName
 from seq2seq.search import Search, Translation
-from seq2seq.splitting import separators
 from seq2seq.terminal import warn
 from seq2seq.translate import BUFFERED_LINES, Translator
 
@@ -186,7 +184,7 @@ def translate_text(
         elif not config.alignments:
             written = (json_line(joined(parts)) for parts in found)
         else:
-            links = align(translator, found, config)
+            links = align(translator, found)
             written = (json_line(joined(parts), each) for parts, each in zip(found, links, strict=True))
         file.writelines(line.encode() + b"\n" for line in written)
         file.flush()
@@ -248,36 +246,6 @@ def _unequal(path: str, which: str, line: int) -> DataError:
         f"`prefixes` must have one line for each line of the input, but {path} has {which}: the shorter of both ends "
         f"before line {line}"
     )
-
-
-def align(translator: Translator, found: Sequence[Sequence[Part]], config: TranslateConfig) -> Iterator[list[str]]:
-    """Give, for each line, the links of each of its translations, as one line in Pharaoh format.
-
-    The models read the translations again as texts, so that words are those between spaces. Of a line in several
-    parts, links never lead from one part to another.
-    """
-    pairs = [(part.ids, one.text) for parts in found for part in parts for one in part.found]
-    targets = translator.target_tokenizer.encode([text for _, text in pairs])
-    tokenizers = translator.source_tokenizer, translator.target_tokenizer
-    links = iter(attention_links(translator.models, *tokenizers, [ids for ids, _ in pairs], targets))
-    for parts in found:
-        of_parts = [[next(links) for _ in part.found] for part in parts]
-        yield [format_links(each) for each in _links_of_line(parts, of_parts)] if parts else [""]
-
-
-def _links_of_line(parts: Sequence[Part], links: Sequence[Sequence[list[Link]]]) -> Iterator[list[Link]]:
-    """Give the links of each translation of a line for those of its parts, whose words are counted from 0 each."""
-    for rank in range(min(len(part.found) for part in parts)):
-        texts = [part.found[rank].text for part in parts]
-        shifted: list[Link] = []
-        words = [0, 0]
-        for part, of_part, text, between in zip(parts, links, texts, separators(texts), strict=True):
-            # A part that begins within a word goes on with it.
-            source = words[0] - (part.within_word and words[0] > 0)
-            target = words[1] - (not between and words[1] > 0)
-            shifted += [Link(link.source + source, link.target + target) for link in of_part[rank]]
-            words = [source + len(words_of(part.text)), target + len(words_of(text))]
-        yield sorted(set(shifted))
 
 
 def json_line(found: Sequence[Translation], alignments: Sequence[str] | None = None) -> str:

@@ -120,6 +120,7 @@ ORDER = [
     "reporting",
     "inputs",
     "meter",
+    "linking",
     "translating",
     "averaging",
     "scoring",
