@@ -35,7 +35,7 @@ def _links_of_line(parts: Sequence[Part], links: Sequence[Sequence[list[Link]]])
         for part, of_part, text, between in zip(parts, links, texts, separators(texts), strict=True):
             # A part that begins within a word goes on with it.
             source = words[0] - (part.within_word and words[0] > 0)
-            target = words[1] - (not between and words[1] > 0)
+            target = words[1] - (text != "" and not between and words[1] > 0)
             shifted += [Link(link.source + source, link.target + target) for link in of_part[rank]]
             words = [source + len(words_of(part.text)), target + len(words_of(text))]
         yield sorted(set(shifted))
