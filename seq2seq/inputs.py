@@ -187,6 +187,8 @@ def _matching(pattern: str) -> list[Path]:
         matching = sorted(file for file in map(Path, set(glob.glob(pattern, recursive=True))) if file.is_file())
         if not matching:
             raise DataError(f"`input` must name files that exist, but {pattern!r} matches none; {near_names(path)}")
-    except (OSError, ValueError) as error:
-        raise DataError(f"`input` must name files, but {plain_name(pattern)} cannot be one: {error}") from None
+    except OSError as error:
+        raise DataError(
+            f"`input` must name files, but {plain_name(pattern)} cannot be one: {error.strerror}"
+        ) from None
     return matching

@@ -8,7 +8,7 @@ from seq2seq.data.alignment import Link, format_links, words_of
 from seq2seq.evaluation.attention import attention_links
 from seq2seq.parts import Part
 from seq2seq.splitting import separators
-from seq2seq.translate import Translator
+from seq2seq.translate import Translator, evaluating
 
 
 def align(translator: Translator, found: Sequence[Sequence[Part]]) -> Iterator[list[str]]:
@@ -20,7 +20,8 @@ def align(translator: Translator, found: Sequence[Sequence[Part]]) -> Iterator[l
     pairs = [(part.ids, one.text) for parts in found for part in parts for one in part.found]
     targets = translator.target_tokenizer.encode([text for _, text in pairs])
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
-    links = iter(attention_links(translator.models, *tokenizers, [ids for ids, _ in pairs], targets))
+    with evaluating(translator.models):
+        links = iter(attention_links(translator.models, *tokenizers, [ids for ids, _ in pairs], targets))
     for parts in found:
         of_parts = [[next(links) for _ in part.found] for part in parts]
         yield [format_links(each) for each in _links_of_line(parts, of_parts)] if parts else [""]

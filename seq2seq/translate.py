@@ -241,7 +241,7 @@ class Translator:
         device = next(self.model.parameters()).device
         scorer = Scorer(*self.models)
         done = 0
-        with _evaluating(self.models):
+        with evaluating(self.models):
             for batch in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
                 between(done / len(every))
                 request = Request(
@@ -275,7 +275,7 @@ class Translator:
 
 
 @contextmanager
-def _evaluating(models: Sequence[Seq2SeqModel]) -> Iterator[None]:
+def evaluating(models: Sequence[Seq2SeqModel]) -> Iterator[None]:
     """Put models into evaluation mode for a ``with`` block, and back into the mode they were in."""
     were_training = [model.training for model in models]
     for model in models:

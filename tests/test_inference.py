@@ -233,7 +233,6 @@ def test_links_of_a_line_in_parts_lead_to_the_words_of_the_whole_line(run: Path,
     for sentence, (text, links) in zip(sentences, found(), strict=True):
         expected += [(words[0] + first, words[1] + second) for first, second in links]
         words = [words[0] + len(words_of(sentence)), words[1] + len(words_of(text))]
-    print(sentences, found())
     assert whole == expected
     assert whole
 
