@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import select
 import sys
 import time
@@ -159,20 +160,20 @@ def named_files(given: str | Sequence[str]) -> list[Path]:
     Raises:
         DataError: there is none of a name, or a file is named twice.
     """
-    found: list[Path] = []
+    found: dict[Path, Path] = {}
     for pattern in [given] if isinstance(given, str) else given:
         for path in _matching(pattern):
-            if any(path.samefile(other) for other in found):
-                raise DataError(f"`input` must name each file once, but names {path} twice")
-            found.append(path)
+            other = found.setdefault(path.resolve(), path)
+            if other is not path:
+                raise DataError(f"`input` must name each file once, but {other} and {path} are the same")
     if not found:
         raise DataError("`input` must name a file, or be null for standard input, but is an empty list instead")
-    return found
+    return list(found.values())
 
 
 def is_several(given: str | Sequence[str]) -> bool:
     """Return whether a list or a pattern is given, however many files it stands for."""
-    return not isinstance(given, str) or (bool(_PATTERN & set(given)) and not Path(given).exists())
+    return not isinstance(given, str) or (bool(_PATTERN & set(given)) and not os.path.exists(given))
 
 
 def _matching(pattern: str) -> list[Path]:
