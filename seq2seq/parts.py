@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -16,6 +17,9 @@ from seq2seq.search import Translation
 
 LONGEST_ENCODED = 1 << 16
 """Characters of a text whose pieces are counted: a longer one is cut without asking, for each piece takes memory."""
+
+# Halves of characters, which text from Python may hold and no tokenizer takes.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _ENCODED_TOGETHER = 1024  # texts
 
@@ -88,7 +92,7 @@ def cut(
     Raises:
         ConfigError: ``target`` is not one of the languages.
     """
-    texts = [single_line(line).strip() for line in lines]
+    texts = [_SURROGATE.sub("\ufffd", single_line(line)).strip() for line in lines]
     room = max(1, most - len(tokenizer.tag(target)))
     whole = tagged([text if len(text) <= LONGEST_ENCODED else "" for text in texts], tokenizer, target)
     found: list[list[Part]] = []

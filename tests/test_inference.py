@@ -297,7 +297,7 @@ def test_nothing_is_lost_where_several_files_are_translated(
     assert "out/a.txt exists; move it away" in refused(f"input=[{one}]", f"output={tmp_path / 'out'}")
     assert "a.txt exists; move it away" in refused(f"input='{tmp_path}/one/*'", f"output={tmp_path / 'one'}")
     assert "must be a folder" in refused(f"input=[{one}]", f"output={two}")
-    assert "names" in refused(f"input=[{one},{one}]", f"output={tmp_path / 'new'}")
+    assert "must name each file once" in refused(f"input=[{one},{one}]", f"output={tmp_path / 'new'}")
     assert "did you mean 'a.txt'" in refused(f"input={tmp_path}/one/a.tx")
     assert "matches none" in refused(f"input='{tmp_path}/*.tmx'")
     assert "is a folder; give a pattern" in refused(f"input={tmp_path}/one")
@@ -314,6 +314,7 @@ def test_three_lines_of_python_translate_with_the_checkpoint_s_own_search(run: P
     assert translator.translate(lines) == translator.translate(lines, search)
     with pytest.raises(TypeError, match="must be a list of texts, but are one text"):
         translator.translate("The dog sleeps.")
+    assert translator.translate(["The \ud800 dog."]) == translator.translate(["The \ufffd dog."])
     members = Ensemble([translator, translator])
     assert members.translate(lines) == translator.translate(lines)
 

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from seq2seq import inputs
 from seq2seq.errors import DataError
 from seq2seq.inputs import Few, groups, is_several, named_files
-from seq2seq.meter import Meter
+from seq2seq.meter import Meter, watched
 
 
 def refuse(words: str) -> None:
@@ -127,3 +128,34 @@ def test_how_far_it_is_is_told_now_and_then_and_never_of_short_work(
         "translated 6,200 lines, 200 lines/s",
         "translated 12,400 lines, 200 lines/s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("terminals", "reads", "writes", "shown"),
+    [
+        ("err", True, True, True),
+        ("out err", True, False, True),
+        ("out err", True, True, False),
+        ("in err", True, True, False),
+        ("in err", False, True, True),
+        ("in out", False, False, False),
+    ],
+)
+def test_a_bar_is_shown_only_on_a_terminal_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, terminals: str, reads: bool, writes: bool, shown: bool
+) -> None:
+    for name in ("in", "out", "err"):
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda name=name: name in terminals.split())
+        monkeypatch.setattr(sys, f"std{name}", stream)
+    assert watched(reads_terminal=reads, writes_terminal=writes) is shown
+
+
+def test_a_bar_shows_what_is_done_and_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("seq2seq.meter.Console", lambda stderr: Console(file=stream, force_terminal=True, width=80))
+    with Meter(bar=True) as meter:
+        meter.finished(1234)
+        meter.show(1000)
+    assert "translated 2,234 lines" in stream.getvalue()
+    assert stream.getvalue().endswith("\x1b[2K")
