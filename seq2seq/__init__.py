@@ -15,7 +15,29 @@ V      size of the target vocabulary
 K      beam: hypotheses kept for one sentence
 =====  =======================================================
 
-``seq2seq.run`` assembles everything: read that file first.
+``seq2seq.run`` assembles everything: read that file first. To translate from Python::
+
+    from seq2seq import Translator
+
+    print(Translator.load("runs/first").translate(["The dog sleeps."]))
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seq2seq.translate import Translator
+
 __version__ = "0.2.0"
+
+__all__ = ["Translator", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "Translator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # torch takes seconds to import, which whoever wants something else should not pay.
+    from seq2seq.translate import Translator
+
+    return Translator

@@ -22,7 +22,7 @@ class Ensemble(Translator):
 
     def __init__(self, members: Sequence[Translator]) -> None:
         first = members[0]
-        super().__init__(first.model, first.source_tokenizer, first.target_tokenizer, first.warn)
+        super().__init__(first.model, first.source_tokenizer, first.target_tokenizer, first.warn, first.own_search)
         self.members = tuple(members)
 
     @property

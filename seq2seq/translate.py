@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -16,24 +19,51 @@ from seq2seq.config import parse
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import single_line
 from seq2seq.data.tokenizer import PAD, UNK, Tokenizer
-from seq2seq.errors import DataError
+from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.parts import Part, cut, joined, tagged
 from seq2seq.restoring import TRUSTED, check_size, load_weights
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
+from seq2seq.terminal import warn as warn_user
 
 BUFFERED_LINES = 2048
 """Lines read ahead while streaming: enough to fill batches of like length."""
+
+WIDEST = 1024
+"""Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
+
+# Parts of a line draw by different chances: part k of line n is taken for line n + k * 2^40.
+_FURTHER_PART = 1 << 40
+
+
+def _nothing(_: float) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The section of a checkpoint's settings that says how it translates."""
+
+    search: Search
 
 
 class Translator:
     """A model with its tokenizers, ready to translate.
 
+    ::
+
+        from seq2seq import Translator
+
+        translator = Translator.load("runs/first")
+        print(translator.translate(["The dog sleeps."]))
+
     Args:
         model: the model; put into evaluation mode while translating.
         source_tokenizer: splits the source.
         target_tokenizer: joins the target.
-        warn: gets a line for each input that had to be cut.
+        warn: gets a line for each input that is too long and so translated in parts.
+        search: makes the search that is taken where none is given; None where there is none.
     """
 
     def __init__(
@@ -41,12 +71,14 @@ class Translator:
         model: Seq2SeqModel,
         source_tokenizer: Tokenizer,
         target_tokenizer: Tokenizer,
-        warn: Callable[[str], None] = print,
+        warn: Callable[[str], None] = warn_user,
+        search: Callable[[], Search] | None = None,
     ) -> None:
         self.model = model
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
         self.warn = warn
+        self.own_search = search
 
     @classmethod
     def load(
@@ -55,7 +87,7 @@ class Translator:
         *,
         device: DeviceName = "auto",
         allow_code: Sequence[str] = (),
-        warn: Callable[[str], None] = print,
+        warn: Callable[[str], None] = warn_user,
     ) -> Translator:
         """Load a checkpoint, or the best one of a run folder.
 
@@ -77,7 +109,7 @@ class Translator:
         snapshot: checkpoint.Snapshot,
         device: DeviceName = "auto",
         allow_code: Sequence[str] | None = (),
-        warn: Callable[[str], None] = print,
+        warn: Callable[[str], None] = warn_user,
     ) -> Translator:
         """Rebuild from a snapshot that is already read; ``allow_code`` None trusts it wholly, as one's own run.
 
@@ -88,7 +120,8 @@ class Translator:
         """
         settings = snapshot.config["settings"]
         parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
-        architecture = parse(Architecture, parts, allowed=None if allow_code is None else (TRUSTED, *allow_code))
+        allowed = None if allow_code is None else (TRUSTED, *allow_code)
+        architecture = parse(Architecture, parts, allowed=allowed)
         models = snapshot.tokenizers
         both = "tokenizer.model" in models
         source = Tokenizer(models["tokenizer.model" if both else "source.model"])
@@ -97,34 +130,49 @@ class Translator:
         check_size(architecture, (source.vocab_size, target.vocab_size), snapshot)
         model = architecture.build(source.vocab_size, target.vocab_size)
         load_weights(model, snapshot)
-        return cls(model.to(place), source, target, warn)
+        return cls(model.to(place), source, target, warn, partial(_search_of, settings, allowed))
 
     @property
     def models(self) -> Sequence[Seq2SeqModel]:
         """The models that translate as one: here there is one."""
         return (self.model,)
 
-    def translate(self, lines: Sequence[str], search: Search, target: str | None = None) -> list[str]:
-        """Translate lines; an empty line gives an empty line. For the rest, see :meth:`hypotheses`."""
-        return [best[0].text for best in self.hypotheses(lines, search, target)]
+    @property
+    def search(self) -> Search:
+        """The search that the checkpoint was trained to be used with, as its settings have it.
 
-    def stream(
-        self,
-        lines: Iterable[str],
-        search: Search,
-        target: str | None = None,
-        prefixes: Iterable[str] | None = None,
-    ) -> Iterator[list[Translation]]:
-        """Give the ``n_best`` translations of lines as they come, some thousand at a time, in bounded memory.
-
-        ``prefixes`` are as many as the lines; see :meth:`hypotheses` for the rest.
+        Raises:
+            CheckpointError: there is none, or it is no sensible one.
+            ConfigError: its settings name foreign code or say what cannot be.
         """
-        pending, done = iter(lines), 0
-        starts = None if prefixes is None else iter(prefixes)
-        while chunk := list(islice(pending, BUFFERED_LINES)):
-            given = None if starts is None else list(islice(starts, len(chunk)))
-            yield from self.hypotheses(chunk, search, target, given, first=done + 1)
-            done += len(chunk)
+        if self.own_search is None:
+            raise CheckpointError("a translator that is not loaded from a checkpoint must be given a search")
+        return self.own_search()
+
+    def translate(
+        self,
+        lines: Sequence[str],
+        search: Search | None = None,
+        target: str | None = None,
+        *,
+        between: Callable[[float], None] = _nothing,
+    ) -> list[str]:
+        """Translate lines, one line each; an empty line gives an empty line.
+
+        Args:
+            lines: N of them.
+            search: how to search; None: as the checkpoint's settings say.
+            target: the language to translate into; needed where the model has several.
+            between: see :meth:`in_parts`.
+
+        Raises:
+            TypeError: one text instead of a list of them.
+            UserError: as :meth:`in_parts` and :attr:`search`.
+        """
+        if isinstance(lines, str):
+            raise TypeError(f"lines must be a list of texts, but are one text: {lines[:40]!r}")
+        search = self.search if search is None else search
+        return [joined(parts)[0].text for parts in self.in_parts(lines, search, target, between=between)]
 
     def encode(self, lines: Sequence[str], target: str | None) -> list[list[int]]:
         """Return the ids of source lines, tagged where the model has several target languages; none of empty lines.
@@ -132,8 +180,7 @@ class Translator:
         Raises:
             ConfigError: ``target`` is not one of those languages.
         """
-        tag = self.source_tokenizer.tag(target)
-        return [tag + ids if ids else ids for ids in self.source_tokenizer.encode(lines)]
+        return tagged(lines, self.source_tokenizer, target)
 
     def hypotheses(
         self,
@@ -144,11 +191,24 @@ class Translator:
         *,
         first: int = 1,
     ) -> list[list[Translation]]:
-        """Return the ``n_best`` translations of each line, best first.
+        """Return the ``n_best`` translations of each line, best first; see :meth:`in_parts` and :func:`joined`."""
+        return [joined(parts) for parts in self.in_parts(lines, search, target, prefixes, first=first)]
+
+    def in_parts(
+        self,
+        lines: Sequence[str],
+        search: Search,
+        target: str | None = None,
+        prefixes: Sequence[str] | None = None,
+        *,
+        first: int = 1,
+        between: Callable[[float], None] = _nothing,
+    ) -> list[list[Part]]:
+        """Translate lines: each in one part, an empty one in none, and one that is too long in several.
 
         A prefix is cut into pieces as a text of its own, and these pieces come first. So a translation may go on
         within the last word of the prefix or begin another one, as the model likes better; spaces around a prefix
-        say nothing.
+        say nothing. A line in several parts has its prefix before the first.
 
         Args:
             lines: N of them.
@@ -157,41 +217,42 @@ class Translator:
             prefixes: N texts that the translations must begin with, empty ones where there is no wish; None for no
                 wishes at all.
             first: number of the first line, for warnings and for searches that draw.
+            between: called before each batch with the share of this call's work that is done; what it raises ends
+                the call, so a caller can give up.
 
         Raises:
             ConfigError: ``target`` is not a language of the model.
             DataError: a prefix cannot be written in the model's pieces, or is longer than a translation may be.
         """
         pieces = search.over_pieces
-        sources = self.encode([single_line(line).strip() for line in lines], target)
-        for number, ids in enumerate(sources, first):
-            if len(ids) > pieces.max_source_length:
-                self.warn(
-                    f"line {number} has {len(ids)} pieces and is cut after {pieces.max_source_length}, "
-                    "the value of search.max_source_length"
-                )
-                del ids[pieces.max_source_length :]
-        rows = np.array([row for row, ids in enumerate(sources) if ids], dtype=np.int64)
-        filled = pack([sources[row] for row in rows])
+        parts = cut(lines, self.source_tokenizer, target, pieces.max_source_length, first, self.warn)
+        every = list(chain.from_iterable(parts))
+        rows = [row for row, of_line in enumerate(parts) for _ in of_line]
+        order = [place for of_line in parts for place in range(len(of_line))]
+        filled = pack([part.ids for part in every])
         limits = pieces.limits(torch.from_numpy(filled.lengths + 1)).tolist()
-        starts = None if prefixes is None else self._starts([prefixes[row] for row in rows], limits, rows + first)
-        results: list[list[Translation]] = [[Translation("", 0.0)] for _ in lines]
+        starts = None
+        if prefixes is not None:
+            wishes = [prefixes[row] if place == 0 else "" for row, place in zip(rows, order, strict=True)]
+            starts = self._starts(wishes, limits, [row + first for row in rows])
+        numbers = (
+            torch.tensor(rows, dtype=torch.int64) + first + torch.tensor(order, dtype=torch.int64) * _FURTHER_PART
+        )
         device = next(self.model.parameters()).device
         scorer = Scorer(*self.models)
-        were_training = [model.training for model in self.models]
-        for model in self.models:
-            model.eval()
-        for part in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
-            request = Request(
-                make_batch(filled, None, part).to(device),
-                torch.from_numpy(rows[part] + first).to(device),
-                None if starts is None else padded([starts[place] for place in part]).to(device),
-            )
-            for place, found in zip(part, pieces.find(scorer, request), strict=True):
-                results[rows[place]] = search.choose(self._texts(found))
-        for model, was_training in zip(self.models, were_training, strict=True):
-            model.train(was_training)
-        return results
+        done = 0
+        with evaluating(self.models):
+            for batch in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
+                between(done / len(every))
+                request = Request(
+                    make_batch(filled, None, batch).to(device),
+                    numbers[torch.from_numpy(batch)].to(device),
+                    None if starts is None else padded([starts[place] for place in batch]).to(device),
+                )
+                for place, found in zip(batch, pieces.find(scorer, request), strict=True):
+                    every[place].found.extend(search.choose(self._texts(found)))
+                done += len(batch)
+        return parts
 
     def _starts(self, prefixes: Sequence[str], limits: Sequence[int], numbers: Iterable[int]) -> list[list[int]]:
         """Return the ids of prefixes of translations with at most ``limits`` pieces, for lines of these numbers."""
@@ -211,6 +272,33 @@ class Translator:
     def _texts(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
         texts = self.target_tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
         return [Translation(single_line(text), found.score) for text, found in zip(texts, hypotheses, strict=True)]
+
+
+@contextmanager
+def evaluating(models: Sequence[Seq2SeqModel]) -> Iterator[None]:
+    """Put models into evaluation mode for a ``with`` block, and back into the mode they were in."""
+    were_training = [model.training for model in models]
+    for model in models:
+        model.eval()
+    try:
+        yield
+    finally:
+        for model, was_training in zip(models, were_training, strict=True):
+            model.train(was_training)
+
+
+def _search_of(settings: dict[str, Any], allowed: Sequence[str] | None) -> Search:
+    """Return the search that a checkpoint's settings name; see :attr:`Translator.search`."""
+    if not isinstance(settings.get("search"), dict):
+        raise CheckpointError("the checkpoint's settings must have a section `search`, but have none; give a search")
+    search = parse(_Own, {"search": settings["search"]}, allowed=allowed).search
+    width = search.over_pieces.width
+    if width > WIDEST:
+        raise CheckpointError(
+            f"the checkpoint's own search must keep at most {WIDEST:,} hypotheses of a sentence, but keeps "
+            f"{width:,}; give a search"
+        )
+    return search
 
 
 def padded(sequences: Sequence[Sequence[int]]) -> Tensor:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import islice, repeat, tee, zip_longest
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from seq2seq.config import Values
-from seq2seq.data.alignment import format_links
-from seq2seq.data.formats import read_lines, single_line
+from seq2seq.data.formats import read_lines, without_compression
 from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.evaluation.attention import attention_links
+from seq2seq.inputs import Few, groups, is_several, named_files
+from seq2seq.linking import align
+from seq2seq.meter import Meter, watched
+from seq2seq.parts import joined
 from seq2seq.replacing import replaced
 from seq2seq.restoring import Direction
 from seq2seq.runtime import DeviceName
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
 from seq2seq.translate import BUFFERED_LINES, Translator
+
+Job = tuple[Path | None, Path | None]
+"""What is read and what is written; None for standard input and output."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,8 @@ class TranslateConfig:
 
     Attributes:
         checkpoint: a run folder (its best checkpoint) or one checkpoint; a list of them translates as an ensemble.
-        input: a text file, one sentence a line; null for standard input.
-        output: where translations go; null for standard output.
+        input: a text file, one sentence a line; a pattern or a list for several; null for standard input.
+        output: where translations go, for several files a folder; null for standard output.
         format: ``text`` is the best translation of each line, ``jsonl`` all ``search.n_best`` with their scores.
         alignments: whether ``jsonl`` also holds the words of each translation linked to those of the input, by
             attention.
@@ -45,7 +51,7 @@ class TranslateConfig:
     """
 
     checkpoint: Sequence[str] | str
-    input: str | None
+    input: Sequence[str] | str | None
     output: str | None
     format: Literal["text", "jsonl"]
     alignments: bool
@@ -66,28 +72,130 @@ class TranslateConfig:
             raise ConfigError(
                 f"`prefix` must be null beside `prefixes`, which has one a line, but is {self.prefix!r} instead"
             )
+        if self.prefixes is not None and self.input is not None and is_several(self.input):
+            raise ConfigError(
+                "`prefixes` must be null where `input` is a list or a pattern, because it has one line for each line "
+                f"of a single file, but is {self.prefixes!r} instead"
+            )
 
 
 def translate(config: TranslateConfig, values: Values) -> None:
-    """Translate a file or standard input, line by line.
+    """Translate files or standard input, line by line.
 
     Raises:
         UserError: the checkpoint or a file cannot be used.
     """
+    jobs = jobs_of(config)  # refused before a model is loaded
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
     check_language("target", config.target, directions)
     translator.source_tokenizer.tag(config.target)  # refused before any line is read
-    lines, prefixes = with_prefixes(input_lines(config.input), config)
-    with output_lines(config.output) as write:
-        if not config.alignments:
-            for found in translator.stream(lines, config.search, config.target, prefixes):
-                write(found[0].text if config.format == "text" else json_line(found))
-            return
-        lines, sources = tee(lines)
-        pairs = zip(sources, translator.stream(lines, config.search, config.target, prefixes), strict=True)
-        while chunk := list(islice(pairs, BUFFERED_LINES)):
-            for (_, found), links in zip(chunk, align(translator, chunk, config), strict=True):
-                write(json_line(found, links))
+    if config.output is not None and config.input is not None and is_several(config.input):
+        make_folder(Path(config.output))
+    bar = watched(reads_terminal=config.input is None, writes_terminal=config.output is None)
+    with Meter(bar=bar) as meter, nullcontext() if config.output is not None else output_file(None) as shared:
+        for source, target in jobs:
+            name = f"{source}, " if len(jobs) > 1 else ""
+            with nullcontext(shared) if shared is not None else output_file(target) as file:
+                translate_text(translator, source, file, config, meter, partial(_warn, name))
+
+
+def _warn(name: str, words: str) -> None:
+    warn(f"{name}{words}")
+
+
+def jobs_of(config: TranslateConfig) -> list[Job]:
+    """Return what is read and what is written.
+
+    Raises:
+        DataError: there are no such files, or what is written would take the place of something.
+    """
+    output = None if config.output is None else Path(config.output)
+    if config.input is None:
+        return [(None, output)]
+    sources = named_files(config.input)
+    if output is None or not is_several(config.input):
+        return [(source, output) for source in sources]
+    if output.exists() and not output.is_dir():
+        raise DataError(f"`output` must be a folder, because `input` is a list or a pattern, but {output} is a file")
+    jobs: dict[Path, Path] = {}
+    for source in sources:
+        target = output / without_compression(source).name
+        if target in jobs:
+            raise DataError(
+                f"`input` must name files of different names, because each is written to `output` under its own, but "
+                f"{jobs[target]} and {source} would both become {target}"
+            )
+        if target.exists():
+            raise DataError(
+                f"`output` must be a folder without files of the names that are to be written, but {target} exists; "
+                "move it away or name another folder"
+            )
+        jobs[target] = source
+    return [(source, target) for target, source in jobs.items()]
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder that translations of several files go into.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"`output` must be a folder that can be written, but is not: {error}") from error
+
+
+def translate_text(
+    translator: Translator,
+    source: Path | None,
+    file: IO[bytes],
+    config: TranslateConfig,
+    meter: Meter,
+    warn: Callable[[str], None],
+) -> None:
+    """Translate one text, group by group; what is translated is written at once.
+
+    Args:
+        translator: the model or the ensemble.
+        source: a file; None for standard input.
+        file: to write to.
+        config: how to translate.
+        meter: told about each batch.
+        warn: gets a line for what is odd but no mistake.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    damaged = Few(warn, "lines had bytes that are no UTF-8")
+    translator.warn = long = Few(warn, "lines were longer than search.max_source_length")
+    first = 1
+    for lines, prefixes in with_prefixes(groups(source, BUFFERED_LINES, damaged), config):
+        found = translator.in_parts(
+            lines,
+            config.search,
+            config.target,
+            prefixes,
+            first=first,
+            between=partial(_show, meter, len(lines)),
+        )
+        if config.format == "text":
+            written = (joined(parts)[0].text for parts in found)
+        elif not config.alignments:
+            written = (json_line(joined(parts)) for parts in found)
+        else:
+            links = align(translator, found)
+            written = (json_line(joined(parts), each) for parts, each in zip(found, links, strict=True))
+        file.writelines(line.encode() + b"\n" for line in written)
+        file.flush()
+        meter.finished(len(lines))
+        first += len(lines)
+    damaged.close()
+    long.close()
+
+
+def _show(meter: Meter, lines: int, share: float) -> None:
+    meter.show(int(share * lines))
 
 
 def several(paths: Sequence[str] | str) -> Sequence[str]:
@@ -110,46 +218,34 @@ def check_language(setting: str, language: str | None, directions: Iterable[Dire
         )
 
 
-def with_prefixes(lines: Iterator[str], config: TranslateConfig) -> tuple[Iterator[str], Iterator[str] | None]:
-    """Return lines and the beginnings of their translations, as many; None where none are wished for.
+def with_prefixes(
+    lines: Iterable[list[str]], config: TranslateConfig
+) -> Iterator[tuple[list[str], list[str] | None]]:
+    """Give groups of lines and the beginnings of their translations, as many; None where none are wished for.
 
     Raises:
         DataError: the file of beginnings has more or fewer lines, as reading shows.
     """
-    if config.prefix is not None:
-        return lines, repeat(config.prefix)
     if config.prefixes is None:
-        return lines, None
-    first, second = tee(_paired(lines, config.prefixes))
-    return (line for line, _ in first), (prefix for _, prefix in second)
+        for group in lines:
+            yield group, None if config.prefix is None else [config.prefix] * len(group)
+        return
+    done, starts = 0, read_lines(config.prefixes)
+    for group in lines:
+        given = list(islice(starts, len(group)))
+        if len(given) < len(group):
+            raise _unequal(config.prefixes, "fewer", done + len(given) + 1)
+        yield group, given
+        done += len(group)
+    if next(starts, None) is not None:
+        raise _unequal(config.prefixes, "more", done + 1)
 
 
-def _paired(lines: Iterator[str], path: str) -> Iterator[tuple[str, str]]:
-    for number, (line, prefix) in enumerate(zip_longest(lines, read_lines(path)), start=1):
-        if line is None or prefix is None:
-            which = "more" if line is None else "fewer"
-            raise DataError(
-                f"`prefixes` must have one line for each line of the input, but {path} has {which}: the shorter of "
-                f"both ends before line {number}"
-            )
-        yield line, prefix
-
-
-def align(
-    translator: Translator, chunk: Sequence[tuple[str, Sequence[Translation]]], config: TranslateConfig
-) -> Iterator[list[str]]:
-    """Give, for each line, the links of each of its translations, as one line in Pharaoh format.
-
-    The models read the translations again as texts, so that words are those between spaces.
-    """
-    encoded = translator.encode([single_line(line).strip() for line, _ in chunk], config.target)
-    most = config.search.over_pieces.max_source_length
-    sources = [ids[:most] for ids, (_, found) in zip(encoded, chunk, strict=True) for _ in found]
-    targets = translator.target_tokenizer.encode([one.text for _, found in chunk for one in found])
-    tokenizers = translator.source_tokenizer, translator.target_tokenizer
-    links = iter(attention_links(translator.models, *tokenizers, sources, targets))
-    for _, found in chunk:
-        yield [format_links(next(links)) for _ in found]
+def _unequal(path: str, which: str, line: int) -> DataError:
+    return DataError(
+        f"`prefixes` must have one line for each line of the input, but {path} has {which}: the shorter of both ends "
+        f"before line {line}"
+    )
 
 
 def json_line(found: Sequence[Translation], alignments: Sequence[str] | None = None) -> str:
@@ -160,16 +256,16 @@ def json_line(found: Sequence[Translation], alignments: Sequence[str] | None = N
     return json.dumps({"translations": values}, ensure_ascii=False)
 
 
-def input_lines(path: str | None) -> Iterator[str]:
-    """Return the lines of a file, checked as any corpus is, or of standard input, forgiving as a pipe needs."""
-    if path is not None:
-        return read_lines(path)
-    return (line.decode("utf-8", errors="replace").rstrip("\r\n") for line in sys.stdin.buffer)
+@contextmanager
+def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
+    """Give a function that writes a line, always in UTF-8; see :func:`output_file`."""
+    with output_file(None if path is None else Path(path)) as file:
+        yield lambda line: file.write(line.encode() + b"\n")
 
 
 @contextmanager
-def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
-    """Give a function that writes a line to a file or to standard output, always in UTF-8.
+def output_file(path: Path | None) -> Iterator[IO[bytes]]:
+    """Give a file, or standard output, to write to.
 
     A plain file gets its name only when all of it is written, so a translation of a file may even go over that file.
     Pipes and devices are written as they are.
@@ -179,18 +275,18 @@ def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
     """
     if path is None:
         try:
-            yield lambda line: sys.stdout.buffer.write(line.encode() + b"\n")
+            yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
             raise DataError(f"standard output cannot be written: {error.strerror}") from error
         return
-    place = Path(path).resolve()  # a link stays a link
-    plain = not place.exists() or place.is_file()
     try:
+        place = path.resolve()  # a link stays a link
+        plain = not place.exists() or place.is_file()
         with replaced(place) if plain else place.open("wb") as file:
-            yield lambda line: file.write(line.encode() + b"\n")
+            yield file
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
 import json
 import os
+import re
+import subprocess
 import sys
 import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import sacrebleu.utils
 from sacrebleu.dataset import DATASETS
 from tiny import build, choices, compose, shrink
 
+import seq2seq
+from seq2seq import checkpoint
 from seq2seq.cli import fail
 from seq2seq.config import parse
-from seq2seq.errors import ConfigError, DataError
+from seq2seq.data.alignment import words_of
+from seq2seq.ensemble import Ensemble
+from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import write_report
 from seq2seq.lock import only_writer
+from seq2seq.parts import joined
 from seq2seq.reporting import EvaluateConfig, evaluate
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig
+from seq2seq.search import Beam, Hypothesis, Request, Scorer
 from seq2seq.terminal import say, warn
-from seq2seq.translate import BUFFERED_LINES, Translator
+from seq2seq.translate import Translator
 from seq2seq.translating import TranslateConfig, translate
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +144,9 @@ def test_the_report_tells_every_section_of_the_settings(run: Path) -> None:
 def test_a_translation_that_fails_leaves_the_old_output(run: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
     output.write_text("precious\n", encoding="utf-8")
-    source.write_bytes(b"fine\n\xff\xfe\xfa broken\n")
-    with pytest.raises(DataError, match=r"in\.txt"):
+    source = source.with_suffix(".gz")
+    source.write_bytes(gzip.compress(b"fine\n" * 999)[:-9])
+    with pytest.raises(DataError, match=r"in\.gz cannot be read to its end"):
         translating(run, f"input={source}", f"output={output}")
     assert output.read_text(encoding="utf-8") == "precious\n"
 
@@ -145,14 +159,244 @@ def test_standard_input_gives_utf8_whatever_the_locale(run: Path, monkeypatch: p
     assert got.getvalue().decode("utf-8").count("\n") == 2
 
 
-def test_a_line_that_is_cut_is_named_by_its_place_in_the_whole_input(run: Path) -> None:
+def lines_of(path: Path) -> list[str]:
+    return path.read_bytes().decode().split("\n")[:-1]
+
+
+def test_a_line_that_is_too_long_is_translated_in_parts_and_named_with_its_place(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sentences = ["The dog sleeps.", "A man sees the house.", "She runs."]
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_text(f"\n{' '.join(sentences)}\n{sentences[2]}\n", encoding="utf-8")
+    most = max(len(ids) for ids in Translator.load(run).encode(sentences, None))
+    translating(run, f"input={source}", f"output={output}", f"search.max_source_length={most}")
+    long, short = lines_of(output)[1:]
+    assert "line 2 has " in capfd.readouterr().err
+    source.write_text("".join(f"{one}\n" for one in sentences), encoding="utf-8")
+    translating(run, f"input={source}", f"output={output}", f"search.max_source_length={most}")
+    assert long == " ".join(lines_of(output))
+    assert short == lines_of(output)[2]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["The dog sees a man. " * 5000, "x" * 100_000, "鶏。" * 50_000, "dog " * 25_000])
+def test_a_line_of_a_hundred_thousand_characters_is_one_line_still(run: Path, text: str) -> None:
     warnings: list[str] = []
     translator = Translator.load(run, warn=warnings.append)
-    values = compose(f"checkpoint={run}", "search=greedy", "search.max_source_length=8", name="translate")
-    search = parse(TranslateConfig, values).search
-    lines = [""] * BUFFERED_LINES + ["word " * 30]
-    assert len(list(translator.stream(lines, search))) == len(lines)
-    assert [words.split(" has ")[0] for words in warnings] == [f"line {BUFFERED_LINES + 1}"]
+    search = EchoSearch(**vars(translator.search.over_pieces) | {"max_source_length": 256, "beam_size": 1})
+    [parts] = translator.in_parts([text], search)
+    assert re.fullmatch(rf"line 1 has [\d,]+ pieces, .*, and is translated in {len(parts):,} parts", warnings[0])
+    assert all(len(part.ids) <= 256 for part in parts)
+    assert "".join(part.text for part in parts).replace(" ", "") == text.replace(" ", "")
+    assert "\n" not in joined(parts)[0].text
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoSearch(Beam):
+    """Gives each sentence as its own translation, scored by its length, so that any number is quickly translated."""
+
+    def find(self, scorer: Scorer, request: Request) -> list[list[Hypothesis]]:
+        rows = zip(request.batch.source.tolist(), request.batch.source_lengths.tolist(), strict=True)
+        return [[Hypothesis(ids[: length - 1], float(length))] for ids, length in rows]
+
+
+def test_the_score_of_a_line_in_parts_is_the_mean_weighted_by_pieces(run: Path) -> None:
+    translator = Translator.load(run, warn=lambda words: None)
+    search = EchoSearch(**vars(translator.search.over_pieces) | {"max_source_length": 12})
+    line = "The dog sleeps. A man sees the house. She runs."
+    [parts] = translator.in_parts([line], search)
+    assert len(parts) > 1
+    [whole] = joined(parts)
+    assert whole.text == line
+    lengths = [len(part.ids) for part in parts]
+    assert whole.score == pytest.approx(sum(n * (n + 1) for n in lengths) / sum(lengths))
+
+
+def test_links_of_a_line_in_parts_lead_to_the_words_of_the_whole_line(run: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    sentences = ["The dog sleeps.", "A man sees the house.", "She runs."]
+    source.write_text(" ".join(sentences) + "\n", encoding="utf-8")
+    most = max(len(ids) for ids in Translator.load(run).encode(sentences, None))
+    given = ("format=jsonl", "alignments=true", f"search.max_source_length={most}")
+
+    def found() -> list[tuple[str, list[tuple[int, int]]]]:
+        translating(run, f"input={source}", f"output={output}", *given)
+        best = [json.loads(line)["translations"][0] for line in lines_of(output)]
+        return [
+            (one["text"], [tuple(map(int, link.split("-"))) for link in one["alignment"].split()]) for one in best
+        ]
+
+    [(_, whole)] = found()
+    source.write_text("".join(f"{one}\n" for one in sentences), encoding="utf-8")
+    words, expected = [0, 0], []
+    for sentence, (text, links) in zip(sentences, found(), strict=True):
+        expected += [(words[0] + first, words[1] + second) for first, second in links]
+        words = [words[0] + len(words_of(sentence)), words[1] + len(words_of(text))]
+    assert whole == expected
+    assert whole
+
+
+BAD = [
+    b"",
+    b"  \t ",
+    "😀".encode(),
+    "鶏 ქართული".encode(),
+    b"\x00\x01\x1b[31m",
+    b"a\rb",
+    "a\u2028b\x85c".encode(),
+    b"a\xffb\xfe",
+]
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_any_bytes_are_translated_line_by_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], piped: bool
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b"".join(line + b"\n" for line in BAD))
+    if piped:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
+    translating(run, f"output={output}", *([] if piped else [f"input={source}"]))
+    assert len(lines_of(output)) == len(BAD)
+    assert lines_of(output)[:2] == ["", ""]
+    assert capfd.readouterr().err.splitlines() == [
+        "warning: line 8, byte 2: 0xff is no UTF-8 there and is replaced",
+    ]
+
+
+def test_several_files_are_translated_into_a_folder_under_their_names(run: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("The dog sleeps.\nShe runs.\n", encoding="utf-8")
+    (texts / "b.txt.gz").write_bytes(gzip.compress(b"She runs.\n"))
+    translating(run, f"input='{texts}/*'", f"output={tmp_path / 'out' / 'de'}")
+    found = {path.name: lines_of(path) for path in (tmp_path / "out" / "de").iterdir()}
+    assert {name: len(lines) for name, lines in found.items()} == {"a.txt": 2, "b.txt": 1}
+    assert found["a.txt"][1] == found["b.txt"][0] != ""
+    translating(run, f"input=[{texts / 'b.txt.gz'},{texts / 'a.txt'}]", f"output={tmp_path / 'other'}")
+    assert lines_of(tmp_path / "other" / "a.txt") == found["a.txt"]
+
+
+def test_nothing_is_lost_where_several_files_are_translated(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Translator, "restore", None)
+    for name in ("one/a.txt", "two/a.txt", "out/a.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("The dog sleeps.\n", encoding="utf-8")
+
+    def refused(*overrides: str) -> str:
+        with pytest.raises((DataError, ConfigError)) as caught:
+            translating(run, *overrides)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    one, two = tmp_path / "one" / "a.txt", tmp_path / "two" / "a.txt"
+    assert "would both become" in refused(f"input=[{one},{two}]", f"output={tmp_path / 'new'}")
+    assert "out/a.txt exists; move it away" in refused(f"input=[{one}]", f"output={tmp_path / 'out'}")
+    assert "a.txt exists; move it away" in refused(f"input='{tmp_path}/one/*'", f"output={tmp_path / 'one'}")
+    assert "must be a folder" in refused(f"input=[{one}]", f"output={two}")
+    assert "must name each file once" in refused(f"input=[{one},{one}]", f"output={tmp_path / 'new'}")
+    assert "did you mean 'a.txt'" in refused(f"input={tmp_path}/one/a.tx")
+    assert "matches none" in refused(f"input='{tmp_path}/*.tmx'")
+    assert "is a folder; give a pattern" in refused(f"input={tmp_path}/one")
+    assert "is an empty list" in refused("input=[]")
+    assert "`prefixes` must be null" in refused(f"input=[{one}]", "prefixes=x")
+    assert not (tmp_path / "new").exists()
+
+
+def test_three_lines_of_python_translate_with_the_checkpoint_s_own_search(run: Path) -> None:
+    translator = seq2seq.Translator.load(run)
+    lines = ["The dog sleeps.", "", "She runs."]
+    search = parse(RunConfig, json.loads((run / "config.json").read_text(encoding="utf-8"))).search
+    assert translator.search == search
+    assert translator.translate(lines) == translator.translate(lines, search)
+    with pytest.raises(TypeError, match="must be a list of texts, but are one text"):
+        translator.translate("The dog sleeps.")
+    assert translator.translate(["The \ud800 dog."]) == translator.translate(["The \ufffd dog."])
+    members = Ensemble([translator, translator])
+    assert members.translate(lines) == translator.translate(lines)
+
+
+def test_a_stranger_s_search_that_asks_for_too_much_is_refused(run: Path) -> None:
+    snapshot = checkpoint.load(checkpoint.locate(run, print))
+    snapshot.config["settings"]["search"]["beam_size"] = 10**9
+    with pytest.raises(CheckpointError, match=r"at most 1,024 hypotheses"):
+        Translator.restore(snapshot).translate(["The dog sleeps."])
+    del snapshot.config["settings"]["search"]
+    with pytest.raises(CheckpointError, match=r"must have a section `search`"):
+        Translator.restore(snapshot).translate(["The dog sleeps."])
+
+
+@pytest.mark.slow
+def test_the_package_is_imported_without_torch() -> None:
+    code = "import sys, seq2seq; print('torch' in sys.modules, 'Translator' in seq2seq.__all__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_translating_can_be_given_up_before_any_batch_and_leaves_the_model_as_it_was(run: Path) -> None:
+    translator = Translator.load(run)
+    shares: list[float] = []
+
+    def give_up(share: float) -> None:
+        shares.append(share)
+        if len(shares) == 3:
+            raise KeyboardInterrupt
+
+    search = replace(translator.search.over_pieces, max_tokens=1)
+    with pytest.raises(KeyboardInterrupt):
+        translator.translate(["The dog sleeps."] * 4, search, between=give_up)
+    assert shares == [0, 0.25, 0.5]
+    assert translator.model.training
+
+
+@pytest.mark.slow
+def test_a_pipe_is_translated_in_order_and_in_constant_memory(run: Path) -> None:
+    lines = 20_000
+    letters = str.maketrans("0123456789", "abdeghilno")
+    texts = [f"The dog sees {str(number).translate(letters)}." for number in range(lines)]
+    memory: list[int] = []
+    command = [sys.executable, str(Path(__file__).with_name("echoing.py")), str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        writer = threading.Thread(target=feed, args=(child.stdin, texts), daemon=True)
+        writer.start()
+        for number, line in enumerate(child.stdout):
+            assert line.decode().split() == texts[number].split()
+            if number % 1000 == 0:
+                status = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8")
+                memory.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]))  # type: ignore[index]
+        assert number == lines - 1
+    assert child.returncode == 0
+    assert max(memory) < 1.1 * memory[5]
+
+
+def feed(pipe: IO[bytes], texts: Iterable[str]) -> None:
+    with pipe:
+        pipe.writelines(f"{text}\n".encode() for text in texts)
+
+
+@pytest.mark.slow
+def test_a_slow_pipe_is_translated_before_it_ends_and_a_closed_one_ends_it_quietly(run: Path) -> None:
+    command = [sys.executable, "scripts/translate.py", f"checkpoint={run}", "search=greedy", "device=cpu"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        for _ in range(2):
+            child.stdin.write(b"The dog sleeps.\n")
+            child.stdin.flush()
+            assert child.stdout.readline().strip()
+        child.stdout.close()
+        child.stdin.write(b"The dog sleeps.\n" * 10)
+        child.stdin.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
 
 
 def test_no_control_character_leaves_a_translation(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class PieceSearch(Search):
         repetition_penalty: theta, by which the log-probabilities of pieces that are there already are multiplied;
             1 for none. See :mod:`seq2seq.search.rules`.
         max_tokens: source pieces in one batch, padding included, over all hypotheses.
-        max_source_length: longer source sentences are cut, with a warning.
+        max_source_length: longer lines are translated in parts, with a warning.
     """
 
     max_length_ratio: Annotated[float, Range(low=0, high=1000, open_start=True)]

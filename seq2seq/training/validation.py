@@ -23,9 +23,6 @@ from seq2seq.training.gradients import halved, is_out_of_memory
 from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
 
-TOGETHER = 256
-"""Sentences translated before a signal is looked for again."""
-
 
 class _StoppedError(Exception):
     """The run has been asked to stop."""
@@ -141,13 +138,11 @@ class Validator:
         return sum(self._nll(half, device) for half in halved(batch))
 
     def _translated(self, test: _Test, stopping: Callable[[], bool]) -> list[str]:
-        translations: list[str] = []
-        for start in range(0, len(test.sentences), TOGETHER):
+        def give_up(_: float) -> None:
             if stopping():
                 raise _StoppedError
-            part = test.sentences[start : start + TOGETHER]
-            translations += self.translator.translate(part, self.search, test.target)
-        return translations
+
+        return self.translator.translate(test.sentences, self.search, test.target, between=give_up)
 
 
 def _spread(test: _Test, translations: Sequence[str], count: int) -> list[tuple[str, str, str]]:

@@ -29,6 +29,7 @@ from runs import (
     whole_and_broken,
 )
 from seq2seq import checkpoint, data
+from seq2seq.search import Greedy, Hypothesis, Request, Scorer
 from seq2seq.training.log import read_log
 from seq2seq.training.validation import Validator
 
@@ -175,6 +176,25 @@ def test_a_run_asked_to_stop_while_it_validates_saves_at_once_and_validates_when
     ]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 2
+
+
+def test_a_run_asked_to_stop_while_it_translates_gives_up_before_the_next_batch(
+    start: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    real = Greedy.find
+
+    def interrupted(self: Greedy, scorer: Scorer, request: Request) -> list[list[Hypothesis]]:
+        batches.append(len(request.batch.source_lengths))
+        if len(batches) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, scorer, request)
+
+    settings = ("trainer.validation_sentences=5", "trainer.validation_beam=1", "search.max_tokens=1")
+    monkeypatch.setattr(Greedy, "find", interrupted)
+    with pytest.raises(SystemExit):
+        start("stopped", *settings)
+    assert batches == [1, 1]
 
 
 def test_a_run_that_died_in_its_last_validation_is_validated_when_it_goes_on(

@@ -189,12 +189,12 @@ def _matching(pattern: str, key: str) -> list[Path]:
         raise DataError(f"`{key}` must name files, but {pattern} is a folder; give a pattern such as {pattern}/*.tsv")
     found = sorted(file for file in map(Path, set(glob.glob(pattern, recursive=True))) if file.is_file())
     if not found:
-        raise DataError(f"`{key}` must name files that exist, but {pattern!r} matches none; {_near(path)}")
+        raise DataError(f"`{key}` must name files that exist, but {pattern!r} matches none; {near_names(path)}")
     return found
 
 
-def _near(path: Path) -> str:
-    """What there is instead, in the last folder of the path that exists."""
+def near_names(path: Path) -> str:
+    """Return what there is instead of a file, in the last folder of its path that exists, for a message."""
     folder = next(parent for parent in (*path.parents, Path()) if parent.is_dir())
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     wanted = path.relative_to(folder).parts[0]

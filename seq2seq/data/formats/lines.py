@@ -92,18 +92,30 @@ def count_lines(path: Path) -> int:
 
 def numbered_texts(path: Path, errors: Errors, tally: Tally) -> Iterator[tuple[int, str]]:
     """Yield the lines of a text file with their numbers from 1; as :func:`read_lines`, but with what they hold."""
+    for number, line in enumerate(raw_lines(path), start=1):
+        yield number, decode(line, f"{path}, line {number}", errors, tally)
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of each line of a text file, without its end; for the rest, see :func:`read_lines`."""
     with open_packed(path) as handle, damage_named(path):
         _refuse_utf16(path, refuse_packed(path, handle))
         for number, line in enumerate(iter(partial(handle.readline, LONGEST_LINE + 1), b""), start=1):
-            if len(line) > LONGEST_LINE:
-                raise DataError(
-                    f"{path}, line {number}: must have at most {LONGEST_LINE:,} bytes, but has more; "
-                    "is there one sentence a line, and does each line end in a line feed?"
-                )
-            if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
-            line = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield number, decode(line, f"{path}, line {number}", errors, tally)
+            yield content(line, f"{path}, line {number}", first=number == 1)
+
+
+def content(line: bytes, where: str, *, first: bool) -> bytes:
+    """Return a line as it was read without its end, the first one of a text without a byte-order mark too.
+
+    Raises:
+        DataError: it has more than LONGEST_LINE bytes.
+    """
+    if len(line) > LONGEST_LINE:
+        raise DataError(
+            f"{where}: must have at most {LONGEST_LINE:,} bytes, but has more; "
+            "is there one sentence a line, and does each line end in a line feed?"
+        )
+    return line.removeprefix(_BYTE_ORDER_MARK if first else b"").removesuffix(b"\n").removesuffix(b"\r")
 
 
 def decode(data: bytes, where: str, errors: Errors, tally: Tally) -> str:
