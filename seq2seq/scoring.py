@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,10 @@ from seq2seq.search.base import length_penalty
 from seq2seq.search.scoring import score_targets
 from seq2seq.terminal import warn
 from seq2seq.translate import BUFFERED_LINES, Translator
-from seq2seq.translating import check_language, output_lines, several
+from seq2seq.translating import check_language, output_lines, refuse_overwriting, several
+
+LONGEST = 4096
+"""Pieces of a line, at most: attention takes the square of them in memory and time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def score(config: ScoreConfig, values: Values) -> None:
     Raises:
         UserError: the checkpoint or a file cannot be used.
     """
+    output = None if config.output is None else Path(config.output)
+    refuse_overwriting(output, {"source": config.source, "target": config.target})
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
     check_language("language", config.language, directions)
     pairs, done = iter(read_pairs(config.source, config.target)), 0
@@ -101,11 +107,14 @@ def score_pairs(
         first: number of the first pair, for messages.
 
     Raises:
-        DataError: a line is empty, but its translation is not.
+        DataError: a line is too long, or empty where its translation is not.
     """
     lines, translations = ([single_line(text).strip() for text in side] for side in zip(*pairs, strict=True))
     sources, targets = translator.encode(lines, config.language), translator.target_tokenizer.encode(translations)
     for number, (source, target) in enumerate(zip(sources, targets, strict=True), first):
+        if max(len(source), len(target)) > LONGEST:
+            side, ids = (config.source, source) if len(source) > LONGEST else (config.target, target)
+            raise DataError(f"{side}, line {number} must have at most {LONGEST} pieces, but has {len(ids)}")
         if target and not source:
             raise DataError(f"{config.source}, line {number} must have text, as its translation has, but is empty")
     source_ids, target_ids = pack(sources), pack(targets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -111,8 +111,11 @@ def jobs_of(config: TranslateConfig) -> list[Job]:
     """
     output = None if config.output is None else Path(config.output)
     if config.input is None:
+        refuse_overwriting(output, {"prefixes": config.prefixes})
         return [(None, output)]
     sources = named_files(config.input)
+    for source in sources:
+        refuse_overwriting(output, {"input": source, "prefixes": config.prefixes})
     if output is None or not is_several(config.input):
         return [(source, output) for source in sources]
     if output.exists() and not output.is_dir():
@@ -132,6 +135,23 @@ def jobs_of(config: TranslateConfig) -> list[Job]:
             )
         jobs[target] = source
     return [(source, target) for target, source in jobs.items()]
+
+
+def refuse_overwriting(output: Path | None, read: Mapping[str, str | Path | None]) -> None:
+    """Refuse to write over a file that is read, which would be lost.
+
+    Args:
+        output: what is to be written; None for standard output.
+        read: files by the name of their setting.
+
+    Raises:
+        DataError: names the setting.
+    """
+    for setting, path in read.items():
+        if output is not None and path is not None and output.resolve() == Path(path).resolve() and output.is_file():
+            raise DataError(
+                f"`output` must be another file than `{setting}`, which would be lost, but is {output} too"
+            )
 
 
 def make_folder(path: Path) -> None:

@@ -106,12 +106,14 @@ def test_json_lines_hold_the_n_best_with_their_scores(run: Path, tmp_path: Path)
     assert second == [{"text": "", "score": 0.0}]
 
 
-def test_a_file_may_be_translated_over_itself(run: Path, tmp_path: Path) -> None:
-    file = tmp_path / "text"
-    file.write_text("The dog sleeps.\nShe runs.\n", encoding="utf-8")
-    translating(run, f"input={file}", f"output={file}")
-    assert len(file.read_text(encoding="utf-8").splitlines()) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+def test_a_file_is_never_translated_over_itself(run: Path, tmp_path: Path) -> None:
+    path, link = tmp_path / "text.txt", tmp_path / "link.txt"
+    path.write_text("the dog\n", encoding="utf-8")
+    link.symlink_to(path)
+    for output in (path, link):
+        with pytest.raises(DataError, match=r"^`output` must be another file than `input`, which would be lost"):
+            translating(run, f"input={path}", f"output={output}")
+    assert path.read_text(encoding="utf-8") == "the dog\n"
 
 
 def test_a_translation_goes_through_a_link_and_into_a_pipe(run: Path, tmp_path: Path) -> None:
