@@ -323,7 +323,7 @@ def test_three_lines_of_python_translate_with_the_checkpoint_s_own_search(run: P
 
 def test_a_stranger_s_search_that_asks_for_too_much_is_refused(run: Path) -> None:
     snapshot = checkpoint.load(checkpoint.locate(run, print))
-    snapshot.config["settings"]["search"]["beam_size"] = 10**9
+    snapshot.config["settings"]["search"]["beam_size"] = 4000
     with pytest.raises(CheckpointError, match=r"at most 1,024 hypotheses"):
         Translator.restore(snapshot).translate(["The dog sleeps."])
     del snapshot.config["settings"]["search"]
