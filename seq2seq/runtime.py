@@ -21,6 +21,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 WORTHWHILE_SPEEDUP = 1.5
 
 
+# Of errors that have no type of their own: torch's allocator on a CPU, and CUDA and its libraries.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
 def choose_device(name: DeviceName) -> torch.device:
     """Return the device to use; ``auto`` takes a GPU where there is one.
 
@@ -91,6 +95,13 @@ def compute_the_same_bits(device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory did not suffice, on whatever device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def seed_everything(seed: int) -> None:

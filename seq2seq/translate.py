@@ -18,6 +18,7 @@ from seq2seq import checkpoint
 from seq2seq.config import parse
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import single_line
+from seq2seq.data.sequences import Integers
 from seq2seq.data.tokenizer import PAD, UNK, Tokenizer
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
@@ -25,6 +26,7 @@ from seq2seq.parts import Part, cut, joined, tagged
 from seq2seq.restoring import TRUSTED, check_size, load_weights
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
+from seq2seq.search.fitting import in_halves
 from seq2seq.terminal import warn as warn_user
 
 BUFFERED_LINES = 2048
@@ -241,15 +243,19 @@ class Translator:
         device = next(self.model.parameters()).device
         scorer = Scorer(*self.models)
         done = 0
+
+        def find(rows: Integers) -> list[list[Hypothesis]]:
+            request = Request(
+                make_batch(filled, None, rows).to(device),
+                numbers[torch.from_numpy(rows)].to(device),
+                None if starts is None else padded([starts[place] for place in rows]).to(device),
+            )
+            return pieces.find(scorer, request)
+
         with evaluating(self.models):
             for batch in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
                 between(done / len(every))
-                request = Request(
-                    make_batch(filled, None, batch).to(device),
-                    numbers[torch.from_numpy(batch)].to(device),
-                    None if starts is None else padded([starts[place] for place in batch]).to(device),
-                )
-                for place, found in zip(batch, pieces.find(scorer, request), strict=True):
+                for place, found in zip(batch, in_halves(batch, find), strict=True):
                     every[place].found.extend(search.choose(self._texts(found)))
                 done += len(batch)
         return parts

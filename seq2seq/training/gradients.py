@@ -12,18 +12,8 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import UserError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
-from seq2seq.runtime import autocast
+from seq2seq.runtime import autocast, is_out_of_memory
 from seq2seq.terminal import warn
-
-# Of errors that have no type of their own: torch's allocator on a CPU, and CUDA and its libraries.
-_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory did not suffice, on whatever device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
 def halved(batch: Batch) -> tuple[Batch, ...]:

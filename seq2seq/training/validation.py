@@ -16,10 +16,10 @@ from seq2seq.data.sequences import Sequences
 from seq2seq.data.store import PreparedData
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.objectives import Objective
-from seq2seq.runtime import autocast
+from seq2seq.runtime import autocast, is_out_of_memory
 from seq2seq.search import Beam, Greedy, PieceSearch, Search
 from seq2seq.training.config import TrainerConfig
-from seq2seq.training.gradients import halved, is_out_of_memory
+from seq2seq.training.gradients import halved
 from seq2seq.training.state import Validation
 from seq2seq.translate import Translator
 

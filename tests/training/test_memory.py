@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import build, choices, random_batch, run_config
 
 from runs import Run
 from seq2seq.data.batching import Batch
+from seq2seq.data.sequences import Integers
+from seq2seq.encoders.base import Memory
 from seq2seq.errors import UserError
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
-from seq2seq.training.gradients import Gradients, is_out_of_memory
+from seq2seq.runtime import is_out_of_memory
+from seq2seq.search.fitting import in_halves
+from seq2seq.training.gradients import Gradients
 from seq2seq.training.log import read_log
 
 PARTS = ("model", "encoder", "decoder", "attention", "self_attention")
@@ -131,6 +136,50 @@ def test_a_pair_that_does_not_fit_alone_ends_the_run(
     ):
         start("run")
     assert (tmp_path / "run" / "checkpoints" / "last" / "manifest.json").is_file()
+
+
+def test_validations_and_translations_are_cut_too(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    validation = ("trainer.validation_sentences=12",)
+    whole = start("whole", *validation)
+    real, failed = Seq2SeqModel.encode, 0
+
+    def limited(self: Seq2SeqModel, batch: Batch) -> Memory:
+        nonlocal failed
+        if not self.training and batch.source.numel() > 40:
+            failed += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch)
+
+    monkeypatch.setattr(Seq2SeqModel, "encode", limited)
+    run = start("cut", *validation)
+    assert failed > 4
+    found = [[row for row in read_log(path) if "validation_loss" in row] for path in (run, whole)]
+    for one, other in zip(*found, strict=True):
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-5)
+        assert one["validation_bleu"] == other["validation_bleu"]
+
+
+def test_searches_are_done_in_halves_until_they_fit() -> None:
+    tried: list[int] = []
+
+    def find(rows: Integers) -> list[int]:
+        tried.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [10 * int(row) for row in rows]
+
+    assert in_halves(np.arange(7), find) == [0, 10, 20, 30, 40, 50, 60]
+    assert tried == [7, 4, 2, 2, 3, 2, 1]
+
+
+def test_a_sentence_that_cannot_be_translated_alone_is_one_line() -> None:
+    def full(rows: Integers) -> list[int]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(
+        UserError, match=r"^a single sentence cannot be translated in the memory of the device; lower"
+    ):
+        in_halves(np.arange(3), full)
 
 
 def test_errors_of_memory_are_told_from_others() -> None:
