@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from tiny import compose, shrink
-
-from runs import (
+from tiny_runs import (
     STEPS,
     Run,
 )
+
 from seq2seq.config import parse
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig

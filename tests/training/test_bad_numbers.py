@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from tiny import build, random_batch, run_config
+from tiny_runs import Run, same_tensors, stop_at
 
-from runs import Run, same_tensors, stop_at
 from seq2seq import checkpoint
 from seq2seq.errors import UserError
 from seq2seq.model import Seq2SeqModel

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-
-import seq2seq.training.validation
-from runs import (
+from tiny_runs import (
     Run,
     mixed,
 )
+
+import seq2seq.training.validation
 from seq2seq.errors import ConfigError
 
 

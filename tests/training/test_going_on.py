@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import choices
-
-from runs import (
+from tiny_runs import (
     STEPS,
     PowerCutError,
     Run,
@@ -28,6 +27,7 @@ from runs import (
     stop_at,
     whole_and_broken,
 )
+
 from seq2seq import checkpoint, data
 from seq2seq.search import Greedy, Hypothesis, Request, Scorer
 from seq2seq.training.log import read_log

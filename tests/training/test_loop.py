@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from numpy.random import Generator
 from tiny import choices, compose
-
-from runs import (
+from tiny_runs import (
     STEPS,
     PowerCutError,
     Run,
@@ -22,6 +21,7 @@ from runs import (
     sampled,
     stop_at,
 )
+
 from seq2seq import checkpoint
 from seq2seq.config import parse
 from seq2seq.data.segmentation import Segmenter

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from tiny import build, choices, random_batch, run_config
+from tiny_runs import Run
 
-from runs import Run
 from seq2seq.data.batching import Batch
 from seq2seq.data.sequences import Integers
 from seq2seq.encoders.base import Memory

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_runs import STEPS, Run
 
-from runs import STEPS, Run
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
 from seq2seq.errors import CheckpointError, UserError

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_runs import Run
 
-from runs import Run
 from seq2seq import checkpoint
 from seq2seq.data.batching import Position
 from seq2seq.errors import CheckpointError
