@@ -24,7 +24,7 @@ class LanguageIdentifier:
         except ImportError:
             raise ConfigError(
                 "`cleaning.language_confidence` must be null where py3langid is not installed; "
-                "install it with `pip install 'seq2seq[language]'`"
+                "install it with `pip install -e '.[language]'`"
             ) from None
         self._model: Any = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
         self._known = {_family(code) for code in self._model.nb_classes}

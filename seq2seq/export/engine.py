@@ -56,5 +56,5 @@ def library(name: str, format: str) -> Any:
         found = "is not installed" if getattr(error, "name", None) == name else f"cannot be imported ({error})"
         raise ConfigError(
             f"`format` {format} must have the library {name}, which {found}; "
-            "install it with `pip install 'seq2seq[export]'`"
+            "install it with `pip install -e '.[export]'`"
         ) from None

@@ -137,7 +137,7 @@ def test_a_library_that_is_not_there_is_asked_for_before_anything_is_read(
         exporting("checkpoint=nowhere", f"format={format}")
     assert str(caught.value) == (
         f"`format` {format} must have the library {library}, which is not installed; "
-        "install it with `pip install 'seq2seq[export]'`"
+        "install it with `pip install -e '.[export]'`"
     )
 
 
