@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +29,7 @@ from seq2seq import terminal
 from seq2seq.errors import ConfigError, UserError
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.signals import exit_status
-from seq2seq.watching import Watch, end_soon
+from seq2seq.watching import Course, Watch, end_soon
 
 Plain = TypeVar("Plain")
 
@@ -50,14 +50,14 @@ class Processes:
         rank: which of the processes this is, from 0.
         count: how many there are.
         local_rank: which of those of its machine this is, from 0.
-        step: updates done, for whoever has to say where the run was; None before training.
+        course: how far they are, for whoever has to say where one of them has ended.
     """
 
     rank = local_rank = 0
     count = 1
 
     def __init__(self) -> None:
-        self.step: int | None = None
+        self.course = Course(self.count)
 
     @property
     def is_first(self) -> bool:
@@ -95,8 +95,8 @@ class Group(Processes):
     """
 
     def __init__(self, place: Place) -> None:
-        super().__init__()
         self.rank, self.count, self.local_rank = place.rank, place.count, place.local_rank
+        super().__init__()
         self._control = dist.new_group(backend="gloo", timeout=UNHURRIED)
 
     def sums(self, values: Sequence[float]) -> list[float]:
@@ -272,24 +272,19 @@ def together(name: DeviceName) -> Iterator[tuple[Processes, torch.device]]:
     group = Group(place)
     if not group.is_first:
         terminal.silence()
-
-    def describe(rank: int) -> str:
-        where = "before training" if group.step is None else f"at step {group.step}"
-        return f"process {rank} of {group.count} {where}"
-
     speaks = group.is_first or group.rank == 1 or place.speaks
-    watch = Watch(_connections(group, place), describe, speaks=speaks)
+    watch = Watch(_connections(group, place), group.course, speaks=speaks)
     try:
         yield group, device
         group.any(False)  # all have come here, so nobody needs anybody any more
     except BaseException as error:
-        _end_all(error, group, watch, describe)
+        _end_all(error, group, watch)
         raise
     watch.close()
     dist.destroy_process_group()
 
 
-def _end_all(error: BaseException, group: Group, watch: Watch, describe: Callable[[int], str]) -> None:
+def _end_all(error: BaseException, group: Group, watch: Watch) -> None:
     """End all processes because of an error of this one; return where it is to be raised on.
 
     Raises:
@@ -300,21 +295,21 @@ def _end_all(error: BaseException, group: Group, watch: Watch, describe: Callabl
     expected = isinstance(error, UserError | SystemExit | KeyboardInterrupt)
     if watch.status is None and not expected:
         watch.wait_for_reason()
-    first = watch.fail(_last_words(error, group, describe), _status_of(error))
+    first = watch.fail(_last_words(error, group), _status_of(error))
     if not first or (isinstance(error, UserError) and not group.is_first):
         raise SystemExit(watch.status) from None
-    if isinstance(error, UserError) and group.step is not None:
-        raise UserError(_last_words(error, group, describe)) from error
+    if isinstance(error, UserError) and group.course.step is not None:
+        raise UserError(_last_words(error, group)) from error
 
 
-def _last_words(error: BaseException, group: Group, describe: Callable[[int], str]) -> str:
+def _last_words(error: BaseException, group: Group) -> str:
     """Return what the first process is to say of an error; nothing where whoever has raised it has said why."""
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return ""
-    if group.step is None and isinstance(error, UserError):
+    if group.course.step is None and isinstance(error, UserError):
         return str(error)
     own = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".partition("\n")[0]
-    return f"{describe(group.rank)} failed: {own}"
+    return f"{group.course.of(group.rank)} failed: {own}"
 
 
 def _status_of(error: BaseException) -> int:

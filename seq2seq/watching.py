@@ -15,8 +15,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from seq2seq.errors import printable
@@ -36,34 +37,51 @@ LONGEST = 2**16
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
+@dataclass
+class Course:
+    """How far the processes of a run are; it is said of one that has ended.
+
+    Attributes:
+        count: how many processes there are.
+        step: updates done; None before training.
+    """
+
+    count: int
+    step: int | None = None
+
+    def of(self, rank: int) -> str:
+        """Return which process that is, and where it was."""
+        return f"process {rank} of {self.count} {'before training' if self.step is None else f'at step {self.step}'}"
+
+
 class Watch:
     """Knows when another process has ended that should not have.
 
     Args:
         connections: to other processes, by rank: of the first process to all, of all others to the first.
-        describe: says of a rank which process it is and how far the run was.
+        course: tells how far the run was. The thread that listens has a hold of it, and of nothing larger.
         speaks: whether this process says what it learns.
 
     Attributes:
         status: what to end with because of another process; None as long as all is well.
     """
 
-    def __init__(
-        self, connections: Mapping[int, socket.socket], describe: Callable[[int], str], *, speaks: bool
-    ) -> None:
+    def __init__(self, connections: Mapping[int, socket.socket], course: Course, *, speaks: bool) -> None:
         self.connections = dict(connections)
         self.status: int | None = None
-        self._describe, self._speaks = describe, speaks
+        self._course, self._speaks = course, speaks
         self._lock, self._changed, self._answered = threading.Lock(), threading.Event(), threading.Event()
         self._closing = False
         for connection in self.connections.values():
             _keep_alive(connection)
-        threading.Thread(target=self._listen, name="watch", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="watch", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Say that all is done, so that the end of this process harms nobody."""
         self._closing = True
         self._send({"done": True})
+        self._thread.join(PATIENCE)
 
     def fail(self, words: str, status: int) -> bool:
         """Tell the others that this process has failed.
@@ -117,7 +135,7 @@ class Watch:
         status = LOST if words is None else int(words.get("status", LOST))
         if self._over(status):
             if words is None:
-                self._say(f"{self._describe(rank)} was lost: it was killed, or its machine is gone")
+                self._say(f"{self._course.of(rank)} was lost: it was killed, or its machine is gone")
             elif words.get("failed"):
                 self._say(str(words["failed"]))
             self._send({"heard": True}, only=rank)

@@ -67,9 +67,7 @@ class Replicated(Alone):
     def __init__(self, model: Seq2SeqModel, objective: Objective, processes: Processes) -> None:
         super().__init__(model, objective, processes)
         # What the objective uses of the model's parameters must be used inside of what is wrapped.
-        self.wrapped = nn.parallel.DistributedDataParallel(
-            _Lesson(model, objective), broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        self.wrapped = nn.parallel.DistributedDataParallel(_Lesson(model, objective), gradient_as_bucket_view=True)
 
     def sums(self, batch: Batch) -> LossSums:
         """See :meth:`Alone.sums`."""

@@ -104,7 +104,7 @@ class Trainer:
         config, learner = self.config, self.learner
         if self.processes.is_first:
             require_room(self.run, config.keep_last + config.keep_best + 1, learner.size)
-        self.processes.step = self.state.step
+        self.processes.course.step = self.state.step
         self._start = time.perf_counter() - self.state.seconds
         learner.model.train()
         self.objective.train()
@@ -179,7 +179,7 @@ class Trainer:
         )
         state.step += 1
         state.position = planned[-1].after
-        processes.step = state.step
+        processes.course.step = state.step
         self._agree()
         if nll is None:
             state.skipped += 1
