@@ -87,7 +87,7 @@ class Watch:
         """Tell the others that this process has failed.
 
         Args:
-            words: what the first process is to say; nothing where it need not.
+            words: what the first process is to say; nothing where it need not. If this is that process, it has said it.
             status: what all are to end with.
 
         Returns:
@@ -95,7 +95,7 @@ class Watch:
         """
         first = self._over(status)
         if first:
-            self._send({"failed": words, "status": status})
+            self._send({"failed": words if 0 in self.connections else "", "status": status})
             if 0 in self.connections:
                 self._answered.wait(PATIENCE)  # or whoever started the processes might end the first one before
         return first
