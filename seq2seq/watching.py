@@ -87,7 +87,7 @@ class Watch:
         """Tell the others that this process has failed.
 
         Args:
-            words: what the first process is to say; nothing where it need not. If this is that process, it has said it.
+            words: what the first process is to say, unless it is this one; nothing where it need not say anything.
             status: what all are to end with.
 
         Returns:

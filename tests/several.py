@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import os
@@ -16,9 +17,11 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from seq2seq.cli import fail
 from seq2seq.config import parse
+from seq2seq.encoders.transformer import TransformerEncoder
 from seq2seq.errors import UserError
 from seq2seq.optim import AdamW
 from seq2seq.run import train
@@ -37,6 +40,15 @@ class Harm(NamedTuple):
     what: str
     rank: int
     step: int
+
+
+class Forgetful(TransformerEncoder):
+    """An encoder with a parameter that it does not use."""
+
+    @functools.wraps(TransformerEncoder.__init__)
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.forgotten = nn.Parameter(torch.zeros(3))
 
 
 class Ended(NamedTuple):

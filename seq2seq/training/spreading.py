@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from seq2seq.data.batching import Batch
+from seq2seq.errors import ConfigError
 from seq2seq.layers import CrossAttention, FeedForwardLayer, SelfAttention
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import LossSums, Objective
@@ -70,9 +72,27 @@ class Replicated(Alone):
         self.wrapped = nn.parallel.DistributedDataParallel(_Lesson(model, objective), gradient_as_bucket_view=True)
 
     def sums(self, batch: Batch) -> LossSums:
-        """See :meth:`Alone.sums`."""
-        sums: LossSums = self.wrapped(batch)
+        """See :meth:`Alone.sums`.
+
+        Raises:
+            ConfigError: a part of the model has parameters that it does not use.
+        """
+        try:
+            sums: LossSums = self.wrapped(batch)
+        except RuntimeError as error:
+            if "finished reduction in the prior iteration" not in str(error):
+                raise
+            raise ConfigError(
+                "`trainer.parallel` must be fsdp for a model with parameters that no loss comes from, but is 'ddp' "
+                f"instead, which waits for their gradients; or give freeze=[{','.join(self._unused(str(error)))}]"
+            ) from None
         return sums
+
+    def _unused(self, words: str) -> list[str]:
+        """Return the names of parameters that the library names by number."""
+        names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        found = re.search(r"did not receive grad for rank \d+: ([\d ]+)", words)
+        return [names[int(number)] for number in found[1].split()] if found else ["NAME"]
 
     def adding(self, *, last: bool) -> AbstractContextManager[None]:
         """See :meth:`Alone.adding`."""

@@ -112,6 +112,18 @@ def test_every_kind_of_model_is_trained_by_two_processes(
     assert furthest(tmp_path / "one", tmp_path / "two") < CLOSE
 
 
+@pytest.mark.slow
+def test_a_model_with_parameters_that_it_does_not_use_is_refused_by_name(values: Values, tmp_path: Path) -> None:
+    settings = {**values, "encoder": {**values["encoder"], "_target_": "several.Forgetful"}}
+    ended = finish(settings, tmp_path / "ddp", 2)
+    assert ended.statuses == [2, 2], ended.printed
+    [line] = lines_of(ended)
+    assert "`trainer.parallel` must be fsdp" in line
+    assert line.endswith("or give freeze=[encoder.forgotten]")
+    assert_ended_well(finish(changed(settings, parallel="fsdp"), tmp_path / "fsdp", 2))
+    assert_ended_well(finish({**settings, "freeze": ["encoder.forgotten"]}, tmp_path / "frozen", 2))
+
+
 @pytest.mark.parametrize(("before", "after", "parallel"), [(2, 1, "ddp"), (1, 2, "ddp"), (1, 2, "fsdp")])
 def test_a_run_goes_on_with_another_number_of_processes(
     values: Values, alone: Path, tmp_path: Path, before: int, after: int, parallel: str
