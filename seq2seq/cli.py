@@ -19,9 +19,9 @@ from seq2seq.commandline.mistakes import explain
 from seq2seq.commandline.resuming import RESUME, implied, resumed
 from seq2seq.commandline.unheeded import unheeded
 from seq2seq.config import parse
-from seq2seq.errors import ConfigError, UserError, printable
+from seq2seq.errors import ConfigError, UserError
 from seq2seq.spelling import CONFIGS
-from seq2seq.terminal import print_anything, warn
+from seq2seq.terminal import complain, print_anything, silence, warn
 
 T = TypeVar("T")
 
@@ -77,6 +77,8 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             # Otherwise Hydra prints its own errors and leaves with status 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             print_anything()
+            if os.environ.get("LOCAL_RANK", "0") != "0":
+                silence()  # the first of the processes of a machine says what all of them read
             try:
                 added.extend(implied(schema, sys.argv[1:], Groups.of(sys.argv[1:])))
                 sys.argv[1:] = with_added(sys.argv[1:], added)
@@ -173,5 +175,5 @@ def fail(error: Exception) -> None:
     """Print what the user can mend and leave."""
     lines = error.mistakes if isinstance(error, ConfigError) else [str(error)]
     for line in lines:
-        print(f"error: {printable(line)}", file=sys.stderr)
+        complain(line)
     sys.exit(USER_MISTAKE)

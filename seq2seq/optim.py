@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from seq2seq.sharding import like
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -74,7 +75,9 @@ class Optimizer:
             kind, _, name = key.partition(".")
             parameter = parameters[name]
             self.check_state(kind, name, parameter, value)
-            self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
+            # What is a number for each weight is where the weights are, and single numbers are everywhere.
+            placed = like(value, parameter) if value.shape == parameter.shape else value.to(parameter.device)
+            self.groups.state[parameter][kind] = placed.clone()
 
     def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
         """Refuse a piece of state that this optimizer cannot have left; here, nothing is known of it.

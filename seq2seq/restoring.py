@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from seq2seq import checkpoint
 from seq2seq.errors import CheckpointError
 from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.sharding import like
 
 TRUSTED = "seq2seq"
 """The only package whose classes a checkpoint may name, unless its user lists more."""
@@ -126,4 +127,4 @@ def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
     """
     check_weights(model, snapshot)
     for name, parameter in model.named_parameters():
-        parameter.copy_(snapshot.weights[name])
+        parameter.copy_(like(snapshot.weights[name], parameter))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,23 @@ from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
+from seq2seq.processes import Processes, together
 from seq2seq.reporting import Reporter
 from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import begun, find_previous, make_run_folder, refuse_changes, write_settings
-from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
+from seq2seq.runfolder import (
+    begun,
+    find_previous,
+    refuse_changes,
+    write_settings,
+)
+from seq2seq.runtime import choose_precision, compute_the_same_bits, describe_device, dtype_name, seed_everything
+from seq2seq.sharing import shared_data, shared_run_folder, with_batches
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
+from seq2seq.training.following import load_alike
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
+from seq2seq.training.spreading import settle, spread
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.validation import Validator
 from seq2seq.translate import Translator
@@ -91,26 +100,28 @@ def train(config: RunConfig, values: Values) -> Path:
             f"`resume` must be null by the time a run is made, but is {config.resume!r} instead; give the settings "
             "of that run, with `run_dir` as its folder"
         )
-    device = choose_device(config.trainer.device)
-    if config.trainer.deterministic:
-        compute_the_same_bits(device)
-    config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
-    check_parts(config)
-    if config.run_dir is not None:
-        refuse_changes(Path(config.run_dir), values)  # before hours of preparing
-    if config.init_from is not None and not begun(config.run_dir):
-        locate_initial(config.init_from)  # before hours of preparing
-    data = prepare_data(config)
-    tests = test_sets(config, data)
-    batches = training_batches(config, data)
-    run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
-    with only_writer(run), closing(batches):
-        trainer = make_trainer(config, values, data, batches, run, device)
-        trainer.train()
+    with together(config.trainer.device) as (processes, device):
+        if config.trainer.deterministic:
+            compute_the_same_bits(device)
+        config, values = with_batches(config, values, processes)
+        config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
+        check_parts(config)
+        if config.run_dir is not None:
+            refuse_changes(Path(config.run_dir), values)  # before hours of preparing
+        if config.init_from is not None and not begun(config.run_dir):
+            locate_initial(config.init_from)  # before hours of preparing
+        data = shared_data(processes, partial(prepare_data, config))
+        tests = test_sets(config, data)
+        batches = training_batches(config, data)
+        run = shared_run_folder(processes, config.run_dir, config.name or data.manifest["corpus"]["name"])
+        with only_writer(run) if processes.is_first else nullcontext(), closing(batches):
+            trainer = make_trainer(config, values, data, batches, run, device, processes)
+            trainer.train()
     torch.use_deterministic_algorithms(False)  # what evaluates may draw, for which there are no such algorithms
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
-    evaluate_run(config, run, tests)
+    if processes.is_first:
+        evaluate_run(config, run, tests)
     return run
 
 
@@ -171,24 +182,32 @@ def portions_mixed(config: RunConfig, data: PreparedData) -> Mixing | None:
 
 
 def make_trainer(
-    config: RunConfig, values: Values, data: PreparedData, batches: TrainingBatches, run: Path, device: torch.device
+    config: RunConfig,
+    values: Values,
+    data: PreparedData,
+    batches: TrainingBatches,
+    run: Path,
+    device: torch.device,
+    processes: Processes,
 ) -> Trainer:
     """Put the parts of a run together, as new or as its newest checkpoint left them."""
-    previous = find_previous(run, values, data.manifest["key"])
+    previous = load_alike(processes, run / "checkpoints", partial(find_previous, run, values, data.manifest["key"]))
     if previous is not None and dict(previous.tokenizers) != tokenizer_files(data):
         raise ConfigError(
             f"`data` must have the vocabulary that {run} was trained with, but has another instead; "
             "give a new run_dir to start afresh"
         )
     if previous is None:
-        precision = choose_precision(config.trainer.precision, device)
+        name = processes.told(dtype_name(choose_precision(config.trainer.precision, device)))
     else:
-        precision = getattr(torch, previous.config["precision"])
+        name = previous.config["precision"]
+    precision = getattr(torch, name)
     seed_everything(config.seed)
-    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size)
     frozen, numbers = freeze(model, config.freeze)
     if previous is None and config.init_from is not None:
         begin_with(model, config.init_from, data.source_tokenizer, data.target_tokenizer)
+    settle(config.trainer.parallel, model, device, processes)
     objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
@@ -203,7 +222,7 @@ def make_trainer(
             config={
                 "directions": [list(direction) for direction in data.directions],
                 "data": data.manifest["key"],
-                "precision": str(precision).removeprefix("torch."),
+                "precision": name,
                 "settings": dict(values),
             },
             tokenizers=tokenizer_files(data),
@@ -212,9 +231,9 @@ def make_trainer(
             training=state,
         )
 
+    spreading = spread(config.trainer.parallel, model, objective, processes)
     learner = Learner(
-        model,
-        Gradients(model, objective, precision),
+        Gradients(spreading, precision, config.seed),
         config.optimizer(trainable(model)),
         clip_norm=config.trainer.clip_norm,
         ema_decay=config.trainer.ema_decay,
@@ -224,18 +243,22 @@ def make_trainer(
         objective=objective,
         schedule=config.scheduler(),
         batches=batches,
-        validate=Validator(translator, objective, data, config.trainer, config.search, precision),
+        validate=Validator(
+            translator, objective, data, config.trainer, config.search, precision, spreading.validators
+        ),
         snapshot=snapshot,
         config=config.trainer,
         run=run,
     )
-    say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")
+    by = "" if processes.count == 1 else f", {processes.count} processes ({config.trainer.parallel})"
+    say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}{by}")
     if frozen:
         say(f"Frozen: {frozen:,} of {numbers:,} parameters")
     if previous is not None:
         trainer.resume(previous)
         say(f"Going on from step {trainer.state.step}")
-    write_settings(run, values)  # those of now, also where they were changed for going on
+    if processes.is_first:
+        write_settings(run, values)  # those of now, also where they were changed for going on
     return trainer
 
 

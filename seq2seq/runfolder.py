@@ -126,6 +126,18 @@ def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapsh
     return comparable(previous, values, yardsticks)
 
 
+def settings_in(run: str | Path | None) -> dict[str, Any] | None:
+    """Return the settings that a run folder says it was made with; None where it has no run or tells none."""
+    if run is None or not begun(run):
+        return None
+    try:
+        settings: dict[str, Any] = upgraded(json.loads((Path(run) / SETTINGS).read_text(encoding="utf-8")))
+        decisive(settings)
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
+    return settings
+
+
 def refuse_changes(run: Path, values: Values) -> None:
     """Refuse settings that must not change, where a folder has a run, by what it says of itself.
 
@@ -134,14 +146,9 @@ def refuse_changes(run: Path, values: Values) -> None:
     Raises:
         ConfigError: names the settings with both values.
     """
-    if not begun(run):
-        return
-    try:
-        settings = upgraded(json.loads((run / SETTINGS).read_text(encoding="utf-8")))
-        decisive(settings)
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return
-    _refuse_differences(run, settings, values)
+    settings = settings_in(run)
+    if settings is not None:
+        _refuse_differences(run, settings, values)
 
 
 def _refuse_differences(run: Path, settings: Values, values: Values) -> None:

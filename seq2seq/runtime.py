@@ -62,6 +62,11 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def dtype_name(precision: torch.dtype) -> str:
+    """Return ``bfloat16`` for ``torch.bfloat16``."""
+    return str(precision).removeprefix("torch.")
+
+
 def matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 5) -> float:
     """Return the least seconds that a (2 size x size) @ (size x size) product took on the CPU."""
     left, right = torch.ones(2 * size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
@@ -111,19 +116,17 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's generators, which dropout draws from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+def seed_batch(seed: int, step: int, number: int) -> None:
+    """Seed torch for what is drawn on a batch, such as dropout.
 
+    It is thereby a function of the place of the batch in the run, whichever process computes it and whenever.
 
-def restore_random_state(states: dict[str, Tensor], device: torch.device) -> None:
-    """Go on from what :func:`random_state` returned."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
+    Args:
+        seed: that of the run.
+        step: updates done.
+        number: of the batch in the update, from 0.
+    """
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, number)).generate_state(1, np.uint64)[0]))
 
 
 def describe_device(device: torch.device) -> str:

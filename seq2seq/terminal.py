@@ -15,14 +15,36 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Voice:
+    """Whether this process says anything."""
+
+    silent = False
+
+
+def silence() -> None:
+    """Say nothing from now on: of several processes that do the same, one speaks for all."""
+    _Voice.silent = True
+
+
 def say(words: str) -> None:
     """Print a line for the user, at once."""
-    print(printable(words), flush=True)
+    if not _Voice.silent:
+        print(printable(words), flush=True)
 
 
 def warn(words: str) -> None:
     """Print a warning where it cannot mix with translations."""
-    print(f"warning: {printable(words)}", file=sys.stderr, flush=True)
+    _to_stderr("warning", words)
+
+
+def complain(words: str) -> None:
+    """Print why a command ends without having done what it was asked for."""
+    _to_stderr("error", words)
+
+
+def _to_stderr(kind: str, words: str) -> None:
+    if not _Voice.silent:
+        print(f"{kind}: {printable(words)}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -30,7 +30,7 @@ class Snapshot:
         config: the resolved configuration.
         tokenizers: SentencePiece models by file name.
         metrics: what is known of its quality.
-        training_tensors: optimizer, averages and random states, by name.
+        training_tensors: optimizer and averages, by name.
         training: step, position in the data and other plain values of the loop.
     """
 

@@ -173,7 +173,7 @@ def describe_budget(trainer: TrainerConfig) -> str:
         "passes over the corpus": trainer.epochs and f"{trainer.epochs:,}",
     }
     parts = [f"{limit} {unit}" for unit, limit in limits.items() if limit]
-    return f"{' or '.join(parts)}, {trainer.max_tokens * trainer.accumulate:,} padded tokens an update"
+    return f"{' or '.join(parts)}, {trainer.max_tokens * trainer.batches:,} padded tokens an update"
 
 
 def refuse_mixtures(results: Sequence[Result]) -> None:

@@ -7,21 +7,20 @@ loops run once a batch, never once a sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seq2seq.data.cutting import cut, narrow, round_up, shuffled_batches
 from seq2seq.data.mixing import Mixing
 from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
-
-Widths = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -160,52 +159,6 @@ def make_batch(
     )
 
 
-@overload
-def round_up(length: int, multiple: int) -> int: ...
-@overload
-def round_up(length: Integers, multiple: int) -> Integers: ...
-def round_up(length: int | Integers, multiple: int) -> int | Integers:
-    """Return the least multiple of ``multiple`` that is not less than ``length``."""
-    return -(-length // multiple) * multiple
-
-
-def narrow(widths: Integers) -> Widths:
-    """Return the same numbers in as few bits as they need: NumPy sorts those of up to 16 bits in linear time."""
-    return widths.astype(np.min_scalar_type(widths.max(initial=0)))
-
-
-def cut(widths: Widths, budget: int) -> list[tuple[int, int]]:
-    """Cut sorted sentences into the longest runs [i, j) with ``(j - i) * max(widths[i:j]) <= budget``."""
-    runs: list[tuple[int, int]] = []
-    start = 0
-    for end in [*(np.flatnonzero(np.diff(widths)) + 1).tolist(), len(widths)]:  # of sentences of one width
-        if start >= end:
-            continue
-        most = max(1, budget // int(widths[start]))
-        rest = end - (end - start) % most
-        runs += [(first, first + most) for first in range(start, rest, most)]
-        start = rest
-        if start < end:  # wider sentences join the rest
-            padded = np.maximum.accumulate(widths[start : start + most])
-            fits = padded * np.arange(1, len(padded) + 1) <= budget
-            rows = int(np.count_nonzero(fits))
-            runs.append((start, start + rows))
-            start += rows
-    return runs
-
-
-def shuffled_batches(
-    source_widths: Widths, target_widths: Widths, budget: int, random: np.random.Generator
-) -> list[Integers]:
-    """Cut pairs of like widths into batches under a budget of padded tokens, and shuffle the batches.
-
-    Pairs of equal widths stay in the order they are in.
-    """
-    order = np.lexsort((source_widths, target_widths))
-    runs = cut(np.maximum(source_widths, target_widths)[order], budget)
-    return [order[start:end] for start, end in (runs[i] for i in random.permutation(len(runs)))]
-
-
 @dataclass(frozen=True)
 class Position:
     """A place in the data: batches that are done of ``part``, a part of ``epoch``; most epochs have only one."""
@@ -213,6 +166,20 @@ class Position:
     epoch: int = 0
     batch: int = 0
     part: int = 0
+
+
+class Planned(NamedTuple):
+    """A batch before it is made: of several processes only one needs it, but all have to know of it.
+
+    Attributes:
+        make: gathers it.
+        target_tokens: see :class:`Batch`.
+        after: the position behind it.
+    """
+
+    make: Callable[[], Batch]
+    target_tokens: int
+    after: Position
 
 
 class TrainingBatches:
@@ -279,14 +246,24 @@ class TrainingBatches:
 
     def start(self, position: Position) -> Iterator[tuple[Batch, Position]]:
         """Yield batches from ``position`` on for ever, each with the position after it."""
+        return ((planned.make(), planned.after) for planned in self.planned(position))
+
+    def planned(self, position: Position) -> Iterator[Planned]:
+        """Yield the same batches before they are made."""
         while True:
             plan = self.plan(position.epoch)
             for done in range(position.batch, len(plan)):
                 after = Position(position.epoch, done + 1)
                 if done + 1 == len(plan):
                     after = Position(position.epoch + 1, 0)
-                yield make_batch(self.source, self.target, plan[done], self.multiple, self.links), after
+                yield self._planned_batch(self.source, self.target, plan[done], self.links, after)
             position = Position(position.epoch + 1, 0)
+
+    def _planned_batch(
+        self, source: Sequences, target: Sequences, rows: Integers, links: Sequences | None, after: Position
+    ) -> Planned:
+        tokens = int(target.lengths[rows].sum()) + len(rows)  # and an end for each sentence
+        return Planned(partial(make_batch, source, target, rows, self.multiple, links), tokens, after)
 
     def close(self) -> None:
         """End what was begun ahead of need; here, nothing."""

@@ -21,14 +21,12 @@ import numpy as np
 from seq2seq.config import Fraction, Probability
 from seq2seq.data.alignment import Link, piece_links, words_of_pieces
 from seq2seq.data.batching import (
-    Batch,
+    Planned,
     Position,
     TrainingBatches,
-    make_batch,
     pack,
-    round_up,
-    shuffled_batches,
 )
+from seq2seq.data.cutting import round_up, shuffled_batches
 from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import read_pieces
 from seq2seq.data.segmentation import (
@@ -211,8 +209,8 @@ class SampledBatches(TrainingBatches):
         batches = self.part(position.epoch, position.part).batches
         return position.epoch + (position.part + position.batch / len(batches)) / self.parts
 
-    def start(self, position: Position) -> Iterator[tuple[Batch, Position]]:
-        """Yield batches from ``position`` on for ever, each with the position after it."""
+    def planned(self, position: Position) -> Iterator[Planned]:
+        """See :meth:`TrainingBatches.planned`."""
         while True:
             part = self.part(position.epoch, position.part)
             last = position.part + 1 == self.parts
@@ -222,7 +220,7 @@ class SampledBatches(TrainingBatches):
                 after = Position(position.epoch, done + 1, position.part)
                 if done + 1 == len(part.batches):
                     after = following
-                yield make_batch(part.source, part.target, part.batches[done], self.multiple, part.links), after
+                yield self._planned_batch(part.source, part.target, part.batches[done], part.links, after)
             position = following
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def order(compose: Compose, folder: Path, *, variants: Sequence[str] = ()) -> Ou
         whole = folder / "every-step"
         seen = _trained(values, whole)
         expected, count = digest(whole), len(seen.updates)
-        if "sampling" not in name and "mixture" not in name and config.trainer.accumulate == 1:
+        if "sampling" not in name and "mixture" not in name and config.trainer.batches == 1:
             failures += _lost_or_repeated(seen, prepare_data(config))
         for step in range(count):
             run = folder / f"from-{step}"
@@ -90,9 +90,9 @@ def _trained(values: Values, run: Path) -> Seen:
 def _watched() -> Iterator[Seen]:
     seen, real = Seen(), Learner.update
 
-    def update(self: Learner, batches: Sequence[Batch], factor: float, step: int) -> Tensor | None:
+    def update(self: Learner, batches: Sequence[Batch], tokens: int, factor: float, step: int) -> Tensor | None:
         seen.add(batches)
-        return real(self, batches, factor, step)
+        return real(self, batches, tokens, factor, step)
 
     Learner.update = update  # type: ignore[method-assign]
     try:

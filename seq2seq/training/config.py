@@ -9,6 +9,8 @@ from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt,
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import DeviceName, Precision
 
+Parallel = Literal["ddp", "fsdp"]
+
 AUTO_EPOCHS = 8
 """Passes over the corpus where no limit is given: enough for a good model of a small corpus."""
 
@@ -25,7 +27,9 @@ class TrainerConfig:
             others is set, and no limit where one is.
         max_tokens: padded tokens in a batch, on the longer side.
         length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
-        accumulate: batches whose gradients are summed for one update.
+        accumulate: batches whose gradients are summed for one update, by all processes together; ``auto``: one for
+            each of them.
+        parallel: how several processes share a model: each has all of it (``ddp``), or a part of it (``fsdp``).
         clip_norm: largest norm of the gradient.
         ema_decay: decay of the exponential average of weights; 0 for none.
         device: where to compute.
@@ -48,7 +52,8 @@ class TrainerConfig:
     max_epochs: Literal["auto"] | PositiveInt | None
     max_tokens: PositiveInt
     length_multiple: PositiveInt
-    accumulate: PositiveInt
+    accumulate: Literal["auto"] | PositiveInt
+    parallel: Parallel
     clip_norm: PositiveFloat
     ema_decay: Probability
     device: DeviceName
@@ -71,6 +76,11 @@ class TrainerConfig:
         if self.max_epochs == "auto":
             return AUTO_EPOCHS if self.max_steps is None and self.max_time is None else None
         return self.max_epochs
+
+    @property
+    def batches(self) -> int:
+        """Batches of an update, of which one process that has not been told otherwise takes one."""
+        return 1 if self.accumulate == "auto" else self.accumulate
 
     def __post_init__(self) -> None:
         if self.max_steps is None and self.max_time is None and self.max_epochs is None:

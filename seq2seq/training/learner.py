@@ -1,10 +1,10 @@
-"""Everything that an update changes: weights, their average, the optimizer and the random numbers."""
+"""Everything that an update changes: weights, their average and the optimizer."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor
 from seq2seq.checkpoint import Snapshot
 from seq2seq.data.batching import Batch
 from seq2seq.errors import CheckpointError
-from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import ExponentialAverage, Optimizer
 from seq2seq.restoring import load_weights
-from seq2seq.runtime import random_state, restore_random_state
+from seq2seq.sharding import whole
 from seq2seq.training.gradients import Gradients
 
 Tensors = dict[str, Tensor]
@@ -26,8 +25,7 @@ class Learner:
     """A model with what is needed to go on learning.
 
     Args:
-        model: the model, on its device.
-        gradients: computes those of the model.
+        gradients: computes those of a model, on its device.
         optimizer: updates the model.
         clip_norm: largest norm of the gradient.
         ema_decay: decay of the average of weights; 0 for none.
@@ -38,59 +36,59 @@ class Learner:
 
     def __init__(
         self,
-        model: Seq2SeqModel,
         gradients: Gradients,
         optimizer: Optimizer,
         *,
         clip_norm: float,
         ema_decay: float,
     ) -> None:
-        self.model, self.gradients, self.optimizer, self.clip_norm = model, gradients, optimizer, clip_norm
-        self.average = ExponentialAverage(model.parameters(), ema_decay) if ema_decay else None
-        self.device = next(model.parameters()).device
+        self.gradients, self.optimizer, self.clip_norm = gradients, optimizer, clip_norm
+        self.model, self.processes = gradients.spread.model, gradients.spread.processes
+        self.average = ExponentialAverage(self.model.parameters(), ema_decay) if ema_decay else None
         self.culprits: list[str] = []
 
-    def update(self, batches: Sequence[Batch], factor: float, step: int) -> Tensor | None:
-        """Do one update, unless its loss or its gradient is not finite.
+    def update(self, batches: Sequence[Batch], tokens: int, factor: float, step: int) -> Tensor | None:
+        """Do one update, unless a loss or the gradient is not finite.
 
         Args:
-            batches: whose gradients are summed.
+            batches: whose gradients are summed, with those that other processes have.
+            tokens: target tokens of all of them.
             factor: of the learning rate.
             step: updates done before.
 
         Returns:
-            the negative log-likelihood in nats, summed over all target tokens; None where the update was left out.
+            the negative log-likelihood in nats, summed over the target tokens of ``batches``; None where the update
+            was left out.
 
         Raises:
-            UserError: not even a single pair fits into memory.
+            UserError: see :meth:`Gradients.add`.
         """
-        loss, nll = self.gradients.add(batches)
+        nll = self.gradients.add(batches, tokens, step)
         gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
-        norm = torch.nn.utils.get_total_norm(gradients.values())
-        good = math.isfinite(norm + 0 * loss)  # one look at the device for both
+        norm = whole(torch.nn.utils.get_total_norm(gradients.values()))
+        good = math.isfinite(norm)
         if good:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip_norm, norm)
             self.optimizer.step(factor)
             if self.average is not None:
                 self.average.update(step)
         else:
-            self.culprits = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+            self.culprits = [name for name, value in gradients.items() if not _is_finite(value)]
         self.optimizer.zero_grad()
         return nll if good else None
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Give the model the weights to translate with for the time of a ``with`` block."""
-        if self.average is None:
-            yield
-            return
-        with self.average.applied():
+        applied = nullcontext() if self.average is None else self.average.applied()
+        with applied, self.gradients.spread.reading():
             yield
 
     def captured(self) -> tuple[Tensors, Tensors] | None:
         """Return copies of the weights to translate with, and of all else that learning goes on from, by name.
 
-        None where some weight is not finite, which nobody can go on from.
+        None where some weight is not finite, which nobody can go on from. All processes must ask; only the first, who
+        writes, gets tensors.
         """
         raw = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
@@ -101,14 +99,24 @@ class Learner:
             weights = dict(zip(raw, self.average.averages, strict=True))
         if not self.is_finite:
             return None
-        tensors |= {f"random.{name}": value for name, value in random_state(self.device).items()}
-        return _copies(weights), _copies(tensors)
+        return self._copies(weights), self._copies(tensors)
+
+    def _copies(self, tensors: Mapping[str, Tensor]) -> Tensors:
+        """Return copies in the memory of the processor; from a GPU all at once."""
+        copies: Tensors = {}
+        for name, value in tensors.items():
+            complete = whole(value.detach())  # of sharded ones all processes need not hold more than this at a time
+            if self.processes.is_first:
+                copies[name] = complete.to("cpu", copy=True, non_blocking=complete.is_cuda)
+        if any(value.is_cuda for value in tensors.values()):
+            torch.cuda.synchronize()
+        return copies
 
     @property
     def is_finite(self) -> bool:
         """Whether all weights are finite, and those of the average."""
         averages = [] if self.average is None else self.average.averages
-        return all(bool(value.isfinite().all()) for value in (*self.model.parameters(), *averages))
+        return all(_is_finite(value) for value in (*self.model.parameters(), *averages))
 
     @property
     def size(self) -> int:
@@ -131,19 +139,12 @@ class Learner:
             load_weights(self.model, replace(snapshot, weights=part(tensors, "raw.")))
         try:
             self.optimizer.load_state(part(tensors, "optimizer."))
-            restore_random_state(part(tensors, "random."), self.device)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint's training state does not fit the run: {error}") from error
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return copies in the memory of the processor; from a GPU all at once."""
-    copies = {
-        name: value.detach().to("cpu", copy=True, non_blocking=value.is_cuda) for name, value in tensors.items()
-    }
-    if any(value.is_cuda for value in tensors.values()):
-        torch.cuda.synchronize()
-    return copies
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(whole(tensor.isfinite().all()))
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:

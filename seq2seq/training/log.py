@@ -21,6 +21,7 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.errors import DataError, UserError, printable
 from seq2seq.plainjson import is_number, is_whole, values_of
+from seq2seq.processes import Processes
 from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration, warn
 from seq2seq.training.state import State, Validation
@@ -73,6 +74,12 @@ class Measurements:
             self.target_tokens += batch.target_tokens
             self.source_tokens += batch.source_tokens
             self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+
+    def add_up(self, processes: Processes) -> None:
+        """Add what the other processes have counted; the loss is read for it."""
+        own = [float(self.nll), self.target_tokens, self.source_tokens, self.places]
+        self.nll, *counts = processes.sums(own)
+        self.target_tokens, self.source_tokens, self.places = map(int, counts)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -14,14 +14,16 @@ from torch import Tensor
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
-from seq2seq.data.batching import Batch, Position, TrainingBatches
+from seq2seq.data.batching import Planned, TrainingBatches
 from seq2seq.errors import CheckpointError, UserError
 from seq2seq.objectives import Objective
-from seq2seq.optim import Progress, Schedule
+from seq2seq.optim import Schedule
 from seq2seq.signals import SignalHandling
 from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
+from seq2seq.training.following import NoLog, NoSaver, load_alike
 from seq2seq.training.learner import Learner
+from seq2seq.training.limits import Limits
 from seq2seq.training.log import Measurements, RunLog
 from seq2seq.training.saving import Saver, point_at, require_room
 from seq2seq.training.state import State, Validation
@@ -38,7 +40,7 @@ LOWERED = 0.5
 FIRST_STEPS = 10
 """Updates of a new run in which all batches are too large for the memory, before it gives up."""
 
-Stream = Iterator[tuple[Batch, Position]]
+Stream = Iterator[Planned]
 
 
 class _NotFiniteError(Exception):
@@ -47,6 +49,10 @@ class _NotFiniteError(Exception):
 
 class Trainer:
     """Steps a model until a limit is reached; what it writes lets the next process go on from there.
+
+    Several processes go through the loop side by side. Each decision in it follows from what all of them have alike:
+    counters, the data, results of validations, and what they agree on after each update (:meth:`_agree`). Only errors
+    may come to one alone; they end all.
 
     Args:
         learner: what is trained, and how it is updated.
@@ -76,11 +82,13 @@ class Trainer:
     ) -> None:
         self.learner, self.objective, self.schedule = learner, objective, schedule
         self.batches, self.validate, self.snapshot = batches, validate, snapshot
-        self.config, self.run = config, run
+        self.config, self.run, self.processes = config, run, learner.processes
         self.checkpoints = run / "checkpoints"
+        self.limits = Limits(config, batches)
         self.state = State()
         self.metrics: dict[str, Any] = {}
         self.stopped_by: signal.Signals | None = None
+        self._asked_by = 0
         self._saved: tuple[int, int] | None = None
         self._bad_steps = self._returns = 0
         self._returned_to: int | None = None
@@ -94,17 +102,20 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
         """
         config, learner = self.config, self.learner
-        require_room(self.run, config.keep_last + config.keep_best + 1, learner.size)
+        if self.processes.is_first:
+            require_room(self.run, config.keep_last + config.keep_best + 1, learner.size)
+        self.processes.course.step = self.state.step
         self._start = time.perf_counter() - self.state.seconds
         learner.model.train()
         self.objective.train()
-        stream = self.batches.start(self.state.position)
+        stream = self.batches.planned(self.state.position)
         measured = Measurements()
         prune = partial(
             checkpoint.prune, keep_last=config.keep_last, keep_best=config.keep_best, metric=config.best_metric
         )
-        saver = Saver(self.checkpoints, prune)
-        with RunLog(self.run, self.state.step, self._validated) as log, SignalHandling(self._stop), saver:
+        saver = (Saver if self.processes.is_first else NoSaver)(self.checkpoints, prune)
+        own_log = RunLog(self.run, self.state.step, self._validated) if self.processes.is_first else NoLog()
+        with own_log as log, SignalHandling(self._stop), saver:
             while True:
                 over = self._is_over()
                 try:
@@ -125,7 +136,13 @@ class Trainer:
         return self.state
 
     def _is_over(self) -> bool:
-        return self.stopped_by is not None or self._progress().fraction >= 1.0 or self._out_of_patience
+        return self.stopped_by is not None or self.limits.are_reached(self.state)
+
+    def _agree(self) -> None:
+        """Give all processes one clock, that of the first, and one answer to whether they are asked to stop."""
+        clock = time.perf_counter() - self._start if self.processes.is_first else 0.0
+        self.state.seconds, asked_by = self.processes.largest([clock, self._asked_by])
+        self.stopped_by = signal.Signals(int(asked_by)) if asked_by else None
 
     def _reach(self, over: bool, saver: Saver, log: RunLog) -> None:
         """Validate and save where this step asks for it; the first step and the last are always saved.
@@ -138,23 +155,32 @@ class Trainer:
         to_validate = settled and state.step // config.validate_every > self._validated // config.validate_every
         if (over or to_validate) and self._validated < state.step and not self.stopped_by:
             self._validate(log)
-        state.seconds = time.perf_counter() - self._start
+            self._agree()
         to_save = settled and (state.step % config.checkpoint_every == 0 or self._validated == state.step)
         if to_save or (over and (settled or not self.stopped_by)):
             self._save(saver)
+            self._agree()
         if state.step == 0:
             saver.wait()  # what is wrong with the disk shows before the first update
         if saver.failed:
             saver.wait()
 
     def _update(self, stream: Stream, measured: Measurements) -> None:
-        """Do one update from ``accumulate`` batches, normalised by all their target tokens together."""
-        state = self.state
-        batches, positions = zip(*(next(stream) for _ in range(self.config.accumulate)), strict=True)
-        nll = self.learner.update(batches, self.schedule.factor(self._progress()) * state.rate, state.step)
+        """Do one update from the next ``accumulate`` batches, normalised by all their target tokens together.
+
+        The processes take turns at the batches, so that their number changes nothing but who computes what.
+        """
+        state, processes = self.state, self.processes
+        planned = [next(stream) for _ in range(self.config.batches)]
+        batches = [one.make() for one in planned[processes.rank :: processes.count]]
+        tokens = sum(one.target_tokens for one in planned)
+        nll = self.learner.update(
+            batches, tokens, self.schedule.factor(self.limits.progress(self.state)) * state.rate, state.step
+        )
         state.step += 1
-        state.position = positions[-1]
-        state.seconds = time.perf_counter() - self._start
+        state.position = planned[-1].after
+        processes.course.step = state.step
+        self._agree()
         if nll is None:
             state.skipped += 1
             self._bad_steps += 1
@@ -175,12 +201,7 @@ class Trainer:
             UserError: that has been tried often enough.
         """
         saver.wait()
-        # The newest may be bad itself, though its numbers are finite; the second time it is the one before.
-        snapshot, warnings = checkpoint.load_newest(self.checkpoints, before=self._returned_to)
-        if snapshot is None:
-            snapshot, warnings = checkpoint.load_newest(self.checkpoints)
-        for words in warnings:
-            log.say(f"warning: {words}")
+        snapshot = load_alike(self.processes, self.checkpoints, partial(self._earlier, log))
         if snapshot is None:
             raise CheckpointError(f"{reason}, and {self.checkpoints} has no checkpoint to go back to")
         step = self._returned_to = snapshot.training["step"]
@@ -200,29 +221,22 @@ class Trainer:
         self.state.rate = rate
         self._bad_steps = 0
         log.rewind(self.state.step, self._validated)
-        return self.batches.start(self.state.position)
+        return self.batches.planned(self.state.position)
+
+    def _earlier(self, log: RunLog) -> Snapshot | None:
+        """Return the newest checkpoint; it may be bad itself, so the second time it is the one before."""
+        snapshot, warnings = checkpoint.load_newest(self.checkpoints, before=self._returned_to)
+        if snapshot is None:
+            snapshot, warnings = checkpoint.load_newest(self.checkpoints)
+        for words in warnings:
+            log.say(f"warning: {words}")
+        return snapshot
 
     @property
     def _culprits(self) -> str:
         names = self.learner.culprits
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"first in {', '.join(names[:3])}{more}" if names else "in no gradient so far"
-
-    def _progress(self) -> Progress:
-        """Return how far the run is: the furthest of its limits counts."""
-        config, state = self.config, self.state
-        shares = [0.0]
-        if config.max_steps:
-            shares.append(state.step / config.max_steps)
-        if config.max_time:
-            shares.append(state.seconds / config.max_time)
-        if config.epochs:
-            shares.append(self.batches.epochs(state.position) / config.epochs)
-        return Progress(state.step, min(1.0, max(shares)))
-
-    @property
-    def _out_of_patience(self) -> bool:
-        return self.config.patience is not None and self.state.stale >= self.config.patience
 
     def _why_it_ends(self) -> str:
         state = self.state
@@ -231,13 +245,14 @@ class Trainer:
                 "here" if self._saved is None or not self._bad_steps else f"step {self._saved[0]}, the last good one"
             )
             return f"stopped by {self.stopped_by.name} at step {state.step}; resume={self.run} goes on from {where}"
-        why = "patience is over" if self._out_of_patience else "its limit is reached"
+        why = "patience is over" if self.limits.out_of_patience(self.state) else "its limit is reached"
         return f"training ends at step {state.step} after {duration(state.seconds)}: {why}"
 
     def _report(self, log: RunLog, measured: Measurements, saver: Saver) -> None:
         """Write and show what was measured since the last report."""
+        measured.add_up(self.processes)
         saving = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
-        rate, fraction = self.learner.optimizer.learning_rate, self._progress().fraction
+        rate, fraction = self.learner.optimizer.learning_rate, self.limits.progress(self.state).fraction
         log.training(self.state, {**measured.values(), **saving}, rate, fraction)
 
     def _validate(self, log: RunLog) -> None:
@@ -247,7 +262,7 @@ class Trainer:
             raise _NotFiniteError(f"some weights were not finite at step {state.step}")
         with self.learner.averaged():
             try:
-                found = self.validate(lambda: self.stopped_by is not None)
+                found = self.validate(lambda: self.learner.gradients.spread.gives_up(self._asked_by > 0))
             except CheckpointError as error:  # weights that are finite and give numbers that are not
                 raise _NotFiniteError(f"the model of step {state.step} cannot translate: {error}") from None
         self.learner.model.train()
@@ -295,9 +310,11 @@ class Trainer:
         self.learner.restore(snapshot)
         self.metrics = {key: value for key, value in snapshot.metrics.items() if key != "step"}
         self._saved = self.state.step, self._validated
+        if not self.processes.is_first:
+            return
         checkpoint.set_aside(self.checkpoints, self.state.step)
         # The process before may have been killed when the checkpoint was written and no link led to it yet.
         point_at(checkpoint.folder_of(self.checkpoints, self.state.step), best=self._is_best)
 
     def _stop(self, number: int) -> None:
-        self.stopped_by = signal.Signals(number)
+        self._asked_by = number

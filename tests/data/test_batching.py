@@ -15,12 +15,11 @@ from seq2seq.data.batching import (
     Position,
     TrainingBatches,
     batches_in_order,
-    cut,
     gather,
     make_batch,
     pack,
-    round_up,
 )
+from seq2seq.data.cutting import cut, round_up
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError

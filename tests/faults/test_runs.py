@@ -37,7 +37,7 @@ def test_variants_differ_in_all_that_has_to_be_restored(tmp_path: Path) -> None:
     for part in ("encoder", "decoder", "sampling", "objective", "data"):
         assert len({getattr(config, part).target for config in made}) > 1, part
     assert {config.trainer.ema_decay > 0 for config in made} == {False, True}
-    assert {config.trainer.accumulate > 1 for config in made} == {False, True}
+    assert {config.trainer.batches > 1 for config in made} == {False, True}
 
 
 def test_a_row_tells_failures_and_figures() -> None:

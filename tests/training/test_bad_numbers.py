@@ -19,10 +19,12 @@ from seq2seq.errors import UserError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.optim import AdamW
+from seq2seq.processes import Processes
 from seq2seq.training import trainer
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import read_log
+from seq2seq.training.spreading import Alone
 from seq2seq.training.validation import Validator
 
 LONG = ("trainer.max_steps=60", "trainer.validate_every=100", "trainer.checkpoint_every=10", "trainer.accumulate=1")
@@ -244,20 +246,19 @@ def test_a_run_goes_back_further_where_the_newest_checkpoint_is_bad_itself(
 def test_the_culprits_are_those_whose_own_gradient_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build().train()
     learner = Learner(
-        model,
-        Gradients(model, CrossEntropy(label_smoothing=0.1), torch.float32),
+        Gradients(Alone(model, CrossEntropy(label_smoothing=0.1), Processes()), torch.float32, seed=1),
         run_config().optimizer(list(model.named_parameters())),
         clip_norm=1.0,
         ema_decay=0.0,
     )
     real = Gradients.add
 
-    def add(self: Gradients, batches: Any) -> Any:
-        found = real(self, batches)
+    def add(self: Gradients, *arguments: Any) -> Any:
+        found = real(self, *arguments)
         assert model.output.bias.grad is not None
         model.output.bias.grad[0] = float("nan")
         return found
 
     monkeypatch.setattr(Gradients, "add", add)
-    assert learner.update([random_batch([3, 4], [2, 5])], 1.0, 0) is None
+    assert learner.update([random_batch([3, 4], [2, 5])], 9, 1.0, 0) is None
     assert learner.culprits == ["output.bias"]

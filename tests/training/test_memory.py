@@ -17,10 +17,12 @@ from seq2seq.encoders.base import Memory
 from seq2seq.errors import UserError
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
+from seq2seq.processes import Processes
 from seq2seq.runtime import is_out_of_memory
 from seq2seq.search.fitting import in_halves
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.log import read_log
+from seq2seq.training.spreading import Alone
 
 PARTS = ("model", "encoder", "decoder", "attention", "self_attention")
 WITHOUT_DROPOUT = tuple(f"{part}.dropout=0" for part in PARTS)
@@ -75,10 +77,10 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(monkeypatch: pytest.Monk
         loss = run_config(f"objective={objective}").objective()
         with monkeypatch.context() as patch:
             tried = little_memory(patch, most)
-            gradients = Gradients(model, loss, torch.float32)
-            sums = gradients.add(batches)
+            gradients = Gradients(Alone(model, loss, Processes()), torch.float32, seed=1)
+            nll = gradients.add(batches, sum(batch.target_tokens for batch in batches), step=0)
         assert (len(tried) > 2) == (most == 20)
-        found.append((*sums, *(p.grad for p in model.parameters() if p.grad is not None)))
+        found.append((nll, *(p.grad for p in model.parameters() if p.grad is not None)))
     assert len(found[0]) > 10
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
@@ -196,6 +198,6 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(CrossEntropy, "forward", wrong)
-    model = build().train()
+    alone = Alone(build().train(), CrossEntropy(label_smoothing=0.1), Processes())
     with pytest.raises(RuntimeError, match="a bug"):
-        Gradients(model, CrossEntropy(label_smoothing=0.1), torch.float32).add([random_batch([3], [3])])
+        Gradients(alone, torch.float32, seed=1).add([random_batch([3], [3])], tokens=4, step=0)

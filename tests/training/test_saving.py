@@ -32,7 +32,7 @@ def snapshot(number: float) -> Snapshot:
         config={"settings": {}},
         tokenizers={"tokenizer.model": b"pieces"},
         metrics={},
-        training_tensors={"random.cpu": torch.zeros(3)},
+        training_tensors={"raw.a": torch.zeros(3)},
         training={"step": int(number)},
     )
 
