@@ -27,6 +27,7 @@ from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
+from seq2seq.flops import pair_cost
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
@@ -38,6 +39,7 @@ from seq2seq.terminal import say, warn
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
 from seq2seq.training.trainer import Trainer
+from seq2seq.training.utilisation import Gauge, matmul_rate
 from seq2seq.training.validation import Validator
 from seq2seq.translate import Translator
 
@@ -228,8 +230,10 @@ def make_trainer(
         snapshot=snapshot,
         config=config.trainer,
         run=run,
+        gauge=Gauge(pair_cost(model), objective.passes, matmul_rate(device, precision)),
     )
     say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")
+    say(f"Utilisation: {trainer.gauge}")
     if frozen:
         say(f"Frozen: {frozen:,} of {numbers:,} parameters")
     if previous is not None:

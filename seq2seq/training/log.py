@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -20,10 +21,12 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.errors import DataError, UserError, printable
+from seq2seq.flops import powers_of
 from seq2seq.plainjson import is_number, is_whole, values_of
 from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration, warn
 from seq2seq.training.state import State, Validation
+from seq2seq.training.utilisation import Gauge
 
 LOG_FILE = "log.jsonl"
 
@@ -64,6 +67,7 @@ class Measurements:
         self.target_tokens = 0
         self.source_tokens = 0
         self.places = 0
+        self.sums = np.zeros(6, dtype=np.int64)
 
     def add(self, batches: Sequence[Batch], nll: Tensor) -> None:
         """Count the batches of an update, with their negative log-likelihood in nats."""
@@ -73,6 +77,7 @@ class Measurements:
             self.target_tokens += batch.target_tokens
             self.source_tokens += batch.source_tokens
             self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+            self.sums += powers_of(batch)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -81,10 +86,13 @@ class Measurements:
         yield
         self.start += time.perf_counter() - start
 
-    def values(self) -> dict[str, float]:
-        """Return loss (nats a piece), speeds (tokens a second) and the share of padding.
+    def values(self, gauge: Gauge) -> dict[str, float]:
+        """Return loss (nats a piece), speeds (tokens a second), the share of padding, and that of the device's speed.
 
         There is no loss where every update was left out.
+
+        Args:
+            gauge: knows what a pair costs, and what the device can do.
         """
         seconds = time.perf_counter() - self.start
         tokens = self.source_tokens + self.target_tokens
@@ -92,6 +100,7 @@ class Measurements:
             "tokens_per_second": self.target_tokens / seconds,
             "source_tokens_per_second": self.source_tokens / seconds,
             "padding": 1 - tokens / max(1, self.places),
+            **gauge.values(self.sums, seconds),
         }
 
 
@@ -215,10 +224,12 @@ class RunLog:
         )
         left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         loss = f"{values['train_loss']:.3f}" if "train_loss" in values else "not finite"
+        used = f" ({values['utilisation']:.0%} of the device)" if "utilisation" in values else ""
         self.progress(
             fraction,
             f"step {state.step}  epoch {state.position.epoch + 1}  loss {loss}  "
-            f"{values['tokens_per_second']:,.0f} tokens/s  rate {rate:.2g}  left {duration(left)}",
+            f"{values['source_tokens_per_second']:,.0f} + {values['tokens_per_second']:,.0f} tokens/s{used}  "
+            f"rate {rate:.2g}  left {duration(left)}",
         )
 
     def validation(self, step: int, found: Validation, best: bool) -> None:

@@ -25,6 +25,7 @@ from seq2seq.training.learner import Learner
 from seq2seq.training.log import Measurements, RunLog
 from seq2seq.training.saving import Saver, point_at, require_room
 from seq2seq.training.state import State, Validation
+from seq2seq.training.utilisation import Gauge
 
 MOST_BAD_STEPS = 20
 """Updates in a row with a loss or a gradient that is not finite, before the run goes back to a checkpoint."""
@@ -57,6 +58,7 @@ class Trainer:
         snapshot: makes a checkpoint's contents from weights, metrics, training tensors and training values.
         config: see :class:`TrainerConfig`.
         run: the run folder.
+        gauge: tells what share of the device's speed is used.
 
     Attributes:
         stopped_by: the signal that has asked the run to stop.
@@ -73,10 +75,11 @@ class Trainer:
         snapshot: Callable[[dict[str, Tensor], dict[str, Any], dict[str, Tensor], dict[str, Any]], Snapshot],
         config: TrainerConfig,
         run: Path,
+        gauge: Gauge,
     ) -> None:
         self.learner, self.objective, self.schedule = learner, objective, schedule
         self.batches, self.validate, self.snapshot = batches, validate, snapshot
-        self.config, self.run = config, run
+        self.config, self.run, self.gauge = config, run, gauge
         self.checkpoints = run / "checkpoints"
         self.state = State()
         self.metrics: dict[str, Any] = {}
@@ -238,7 +241,7 @@ class Trainer:
         """Write and show what was measured since the last report."""
         saving = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
         rate, fraction = self.learner.optimizer.learning_rate, self._progress().fraction
-        log.training(self.state, {**measured.values(), **saving}, rate, fraction)
+        log.training(self.state, {**measured.values(self.gauge), **saving}, rate, fraction)
 
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""
