@@ -27,6 +27,7 @@ ORDER = [
     "config",
     "spelling",
     "runtime",
+    "memory",
     "signals",
     "dropout",
     "growing",

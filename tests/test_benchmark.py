@@ -20,10 +20,11 @@ from seq2seq.benchmark.attention import AttentionSizes, attention_steps, half_pa
 from seq2seq.benchmark.command import BenchmarkConfig, benchmark, parts
 from seq2seq.benchmark.kernels import decisions
 from seq2seq.benchmark.table import Row, Table, machine, processor
-from seq2seq.benchmark.timing import LEAST_ROUNDS, Step, Timing, alternate, peak_bytes, update
+from seq2seq.benchmark.timing import LEAST_ROUNDS, Timing, alternate, update
 from seq2seq.cli import CONFIGS
 from seq2seq.config import Values, parse
 from seq2seq.errors import ConfigError
+from seq2seq.memory import Step, peak_bytes
 from seq2seq.runconfig import RunConfig
 
 ROOT = CONFIGS.parent
