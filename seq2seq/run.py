@@ -29,6 +29,8 @@ from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
 from seq2seq.flops import pair_cost
 from seq2seq.lock import only_writer
+from seq2seq.model import Seq2SeqModel
+from seq2seq.objectives import Objective
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runconfig import RunConfig
@@ -36,8 +38,11 @@ from seq2seq.runfolder import begun, find_previous, make_run_folder, refuse_chan
 from seq2seq.runtime import choose_device, choose_precision, compute_the_same_bits, describe_device, seed_everything
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
+from seq2seq.training.budget import Trial, found_budget
+from seq2seq.training.compiling import compile_model, compiled, require_compiler
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
+from seq2seq.training.recomputing import recompute_activations
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.utilisation import Gauge, matmul_rate
 from seq2seq.training.validation import Validator
@@ -75,7 +80,7 @@ def check_parts(config: RunConfig) -> None:
     with torch.device("meta"):
         model = config.build(sizes[0], sizes[-1])
         freeze(model, config.freeze)
-        config.optimizer(trainable(model))
+        make_learner(config, model, config.objective(), torch.float32)
     config.objective().check(model)
     if not brought:
         for kind in {model_type(tokenizer.serialized) for tokenizer in given} or {config.tokenizer.type}:
@@ -94,6 +99,7 @@ def train(config: RunConfig, values: Values) -> Path:
             "of that run, with `run_dir` as its folder"
         )
     device = choose_device(config.trainer.device)
+    require_compiler(config.trainer.compile, device)
     if config.trainer.deterministic:
         compute_the_same_bits(device)
     config = replace(config, tokenizer=lasting(config.tokenizer, config.run_dir))
@@ -104,11 +110,15 @@ def train(config: RunConfig, values: Values) -> Path:
         locate_initial(config.init_from)  # before hours of preparing
     data = prepare_data(config)
     tests = test_sets(config, data)
+    config = with_token_budget(config, data, device)
     batches = training_batches(config, data)
     run = make_run_folder(config.run_dir, config.name or data.manifest["corpus"]["name"])
     with only_writer(run), closing(batches):
         trainer = make_trainer(config, values, data, batches, run, device)
         trainer.train()
+    if config.trainer.compile != "none":
+        graphs, seconds = compiled()
+        say(f"Compiled: {graphs} graphs in {seconds:.0f} s")
     torch.use_deterministic_algorithms(False)  # what evaluates may draw, for which there are no such algorithms
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
@@ -146,7 +156,7 @@ def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:
     return make(
         source,
         target,
-        max_tokens=config.trainer.max_tokens,
+        max_tokens=config.trainer.token_budget,
         multiple=config.trainer.length_multiple,
         seed=config.seed,
         links=data.links("train"),
@@ -186,11 +196,11 @@ def make_trainer(
         precision = choose_precision(config.trainer.precision, device)
     else:
         precision = getattr(torch, previous.config["precision"])
-    seed_everything(config.seed)
-    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+    model = make_model(config, data, device)
     frozen, numbers = freeze(model, config.freeze)
     if previous is None and config.init_from is not None:
         begin_with(model, config.init_from, data.source_tokenizer, data.target_tokenizer)
+    cost = pair_cost(model)
     objective = config.objective()
     translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
 
@@ -206,6 +216,7 @@ def make_trainer(
                 "directions": [list(direction) for direction in data.directions],
                 "data": data.manifest["key"],
                 "precision": str(precision).removeprefix("torch."),
+                "max_tokens": config.trainer.token_budget,
                 "settings": dict(values),
             },
             tokenizers=tokenizer_files(data),
@@ -214,15 +225,8 @@ def make_trainer(
             training=state,
         )
 
-    learner = Learner(
-        model,
-        Gradients(model, objective, precision),
-        config.optimizer(trainable(model)),
-        clip_norm=config.trainer.clip_norm,
-        ema_decay=config.trainer.ema_decay,
-    )
     trainer = Trainer(
-        learner=learner,
+        learner=make_learner(config, model, objective, precision),
         objective=objective,
         schedule=config.scheduler(),
         batches=batches,
@@ -230,7 +234,7 @@ def make_trainer(
         snapshot=snapshot,
         config=config.trainer,
         run=run,
-        gauge=Gauge(pair_cost(model), objective.passes, matmul_rate(device, precision)),
+        gauge=Gauge(cost, objective.passes, matmul_rate(device, precision)),
     )
     say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}")
     say(f"Utilisation: {trainer.gauge}")
@@ -241,6 +245,45 @@ def make_trainer(
         say(f"Going on from step {trainer.state.step}")
     write_settings(run, values)  # those of now, also where they were changed for going on
     return trainer
+
+
+def make_model(config: RunConfig, data: PreparedData, device: torch.device) -> Seq2SeqModel:
+    """Build the model of a run, with the random weights that its seed decides."""
+    seed_everything(config.seed)
+    return config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+
+
+def make_learner(config: RunConfig, model: Seq2SeqModel, objective: Objective, precision: torch.dtype) -> Learner:
+    """Put together what updates a model, which from then on computes as the trainer's settings say.
+
+    Raises:
+        ConfigError: the model cannot be compiled, or has no activations to recompute.
+    """
+    if config.trainer.recompute_activations:
+        recompute_activations(model)
+    compile_model(model, config.trainer.compile)
+    return Learner(
+        model,
+        Gradients(model, objective, precision),
+        config.optimizer(trainable(model)),
+        clip_norm=config.trainer.clip_norm,
+        ema_decay=config.trainer.ema_decay,
+    )
+
+
+def with_token_budget(config: RunConfig, data: PreparedData, device: torch.device) -> RunConfig:
+    """Resolve ``trainer.max_tokens=auto``: a run that goes on keeps what it began with, a new one tries it out."""
+    if config.trainer.max_tokens != "auto":
+        return config
+    begun_with = None if config.run_dir is None else checkpoint.load_newest(Path(config.run_dir) / "checkpoints")[0]
+    tokens = None if begun_with is None else begun_with.config.get("max_tokens")
+    if tokens is None:
+        model = make_model(config, data, device).train()
+        freeze(model, config.freeze)
+        precision = choose_precision(config.trainer.precision, device)
+        learner = make_learner(config, model, config.objective().train(), precision)
+        tokens = found_budget(Trial(learner, *data.ids("train"), config.trainer.length_multiple), config.trainer)
+    return replace(config, trainer=replace(config.trainer, max_tokens=tokens))
 
 
 def tokenizer_files(data: PreparedData) -> dict[str, bytes]:

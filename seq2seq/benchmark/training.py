@@ -15,14 +15,14 @@ from seq2seq.benchmark.table import MIB, in_line, milliseconds
 from seq2seq.benchmark.timing import finish
 from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.errors import ConfigError
-from seq2seq.finetuning import freeze, trainable
+from seq2seq.finetuning import freeze
 from seq2seq.flops import pair_cost
 from seq2seq.memory import forget_peak, process_peak
 from seq2seq.optim import Progress
-from seq2seq.run import check_parts, prepare_data, training_batches
+from seq2seq.run import check_parts, make_learner, make_model, prepare_data, training_batches, with_token_budget
 from seq2seq.runconfig import RunConfig
-from seq2seq.runtime import choose_precision, seed_everything
-from seq2seq.training.gradients import Gradients
+from seq2seq.runtime import choose_precision
+from seq2seq.training.compiling import compiled, require_compiler
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import Measurements
 from seq2seq.training.utilisation import Gauge, in_units, matmul_rate
@@ -54,6 +54,8 @@ class TrainingTable:
         utilisation: share of the device's speed; None likewise.
         matmul_rate: operations a second that stand for all of it.
         parameters: of the model.
+        graphs: of torch's compiler; None where it was not asked for.
+        compile_seconds: that it took, before the updates that were timed; None likewise.
         peak: most bytes that the process held, or that torch held on a GPU; None where the system does not tell.
     """
 
@@ -69,6 +71,8 @@ class TrainingTable:
     utilisation: float | None
     matmul_rate: float
     parameters: int
+    graphs: int | None
+    compile_seconds: float | None
     peak: int | None
 
     def markdown(self) -> str:
@@ -93,6 +97,10 @@ class TrainingTable:
                 f"* operations for a target token: {in_units(self.flops_per_token)}FLOP; utilisation: "
                 f"{self.utilisation:.1%} of {in_units(self.matmul_rate)}FLOP/s, which a product of large matrices "
                 "reaches here"
+            )
+        if self.graphs is not None:
+            lines.append(
+                f"* compiled graphs: {self.graphs}, in {self.compile_seconds:.0f} s before the updates timed"
             )
         if self.peak is not None:
             lines.append(f"* peak memory: {self.peak / MIB:,.0f} MiB")
@@ -137,23 +145,16 @@ def training_table(config: RunConfig, device: torch.device, seconds: float) -> I
     Raises:
         UserError: the configuration or the data cannot be used.
     """
+    require_compiler(config.trainer.compile, device)
     check_parts(config)
     data = prepare_data(config)
     precision = choose_precision(config.trainer.precision, device)
-    seed_everything(config.seed)
-    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size).to(device)
+    config = with_token_budget(config, data, device)
+    model = make_model(config, data, device).train()
     freeze(model, config.freeze)
-    objective = config.objective()
-    learner = Learner(
-        model,
-        Gradients(model, objective, precision),
-        config.optimizer(trainable(model)),
-        clip_norm=config.trainer.clip_norm,
-        ema_decay=config.trainer.ema_decay,
-    )
+    objective = config.objective().train()
     gauge = Gauge(pair_cost(model), objective.passes, matmul_rate(device, precision))
-    model.train()
-    objective.train()
+    learner = make_learner(config, model, objective, precision)
     name = config.name or data.manifest["corpus"]["name"]
     title = f"Training {name}, {str(precision).removeprefix('torch.')}, batches of {config.trainer.max_tokens} tokens"
     with closing(training_batches(config, data)) as batches:
@@ -203,6 +204,7 @@ def timed(
             speeds.append(sum(batch.target_tokens for batch in taken) / took)
     updates = len(speeds)
     found = gauge.values(measured.sums, whole)
+    graphs, compile_seconds = (None, None) if config.trainer.compile == "none" else compiled()
     low, _, high = statistics.quantiles(speeds, n=4, method="inclusive")
     tokens = measured.target_tokens
     return TrainingTable(
@@ -218,5 +220,7 @@ def timed(
         utilisation=found.get("utilisation"),
         matmul_rate=gauge.rate,
         parameters=learner.model.num_parameters,
+        graphs=graphs,
+        compile_seconds=compile_seconds,
         peak=process_peak(learner.device),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import DeviceName, Precision
+from seq2seq.training.compiling import Compile
 
 AUTO_EPOCHS = 8
 """Passes over the corpus where no limit is given: enough for a good model of a small corpus."""
@@ -23,13 +24,16 @@ class TrainerConfig:
             and checkpoint come on top; null for no such limit.
         max_epochs: passes over the corpus after which it ends; ``auto`` is ``AUTO_EPOCHS`` where neither of the
             others is set, and no limit where one is.
-        max_tokens: padded tokens in a batch, on the longer side.
+        max_tokens: padded tokens in a batch, on the longer side; ``auto`` finds out what fits into memory.
         length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
         accumulate: batches whose gradients are summed for one update.
         clip_norm: largest norm of the gradient.
         ema_decay: decay of the exponential average of weights; 0 for none.
         device: where to compute.
         precision: of matrix products; ``auto`` takes bf16 where it pays.
+        compile: whether torch compiles the model, and how long it may look for the fastest kernels.
+        recompute_activations: whether sub-layers compute their activations again for the gradient instead of keeping
+            them, which saves memory and costs time.
         deterministic: whether a GPU computes the same bits each time, which costs some speed; a CPU always does.
         log_every: updates between measurements.
         validate_every: updates between validations.
@@ -46,13 +50,15 @@ class TrainerConfig:
     max_steps: PositiveInt | None
     max_time: Duration | None
     max_epochs: Literal["auto"] | PositiveInt | None
-    max_tokens: PositiveInt
+    max_tokens: Literal["auto"] | PositiveInt
     length_multiple: PositiveInt
     accumulate: PositiveInt
     clip_norm: PositiveFloat
     ema_decay: Probability
     device: DeviceName
     precision: Precision
+    compile: Compile
+    recompute_activations: bool
     deterministic: bool
     log_every: PositiveInt
     validate_every: PositiveInt
@@ -64,6 +70,12 @@ class TrainerConfig:
     best_metric: Literal["bleu", "loss"]
     patience: PositiveInt | None
     samples: NonNegativeInt
+
+    @property
+    def token_budget(self) -> int:
+        """The value of ``max_tokens``, with ``auto`` resolved by the run."""
+        assert self.max_tokens != "auto"
+        return self.max_tokens
 
     @property
     def epochs(self) -> int | None:

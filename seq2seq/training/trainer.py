@@ -169,7 +169,7 @@ class Trainer:
                 f"the loss or its gradient was not finite in {MOST_BAD_STEPS} updates up to step {state.step}"
             )
         if self.learner.gradients.cut_updates == state.step == FIRST_STEPS:
-            self.learner.gradients.refuse(self.config.max_tokens)
+            self.learner.gradients.refuse(self.config.token_budget)
 
     def _go_back(self, reason: str, saver: Saver, log: RunLog) -> Stream:
         """Go on from the newest checkpoint with a lower learning rate; return the data from there.
