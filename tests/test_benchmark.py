@@ -205,8 +205,9 @@ def test_the_processor_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     [
         (
             "what=atention",
-            r"`what` must be one of attention, kernels, but is 'atention' .*did you mean 'attention'\?",
+            r"`what` must be one of attention, kernels, train, but is 'atention' .*did you mean 'attention'\?",
         ),
+        ("train=1", r"`train` must be a list"),
         ("device=gpu", r"`device` must be one of auto, cpu, cuda"),
         ("seconds=0", r"`seconds` must be greater than 0, but is 0\.0 instead"),
         ("attention.heads=0", r"`attention.heads` must be at least 1, but is 0 instead"),

@@ -20,30 +20,31 @@ Compile = Literal["none", "default", "max-autotune"]
 MODES = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 
 
+def missing(device: torch.device) -> str | None:
+    """Return what torch's compiler needs for a device and this machine lacks, in words; None where it has all."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton  # which looks for drivers
+
+        return None if has_triton() else "the package triton, or of a GPU that it knows"
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "cl"]
+    if not any(map(shutil.which, names)):
+        return f"a C++ compiler ({' or '.join(names)})"
+    return (
+        None if (Path(sysconfig.get_path("include")) / "Python.h").is_file() else "the headers of Python (Python.h)"
+    )
+
+
 def require_compiler(how: Compile, device: torch.device) -> None:
     """Refuse to compile where torch could not, before any data is read.
 
     Raises:
         ConfigError: a program that torch's compiler needs is missing.
     """
-    if how == "none":
-        return
-    missing = None
-    if device.type == "cuda":
-        from torch.utils._triton import has_triton  # which looks for drivers
-
-        if not has_triton():
-            missing = "the package triton, or a GPU that it knows"
-    else:
-        names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "cl"]
-        if not any(map(shutil.which, names)):
-            missing = f"a C++ compiler ({' or '.join(names)})"
-        elif not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-            missing = "the headers of Python (Python.h)"
-    if missing is not None:
+    lacking = None if how == "none" else missing(device)
+    if lacking is not None:
         raise ConfigError(
             f"`trainer.compile` must be 'none' where torch's compiler cannot work, but is {how!r} instead and there "
-            f"is no sign of {missing}; install it, or give trainer.compile=none"
+            f"is no sign of {lacking}; install it, or give trainer.compile=none"
         )
 
 
