@@ -20,6 +20,7 @@ from seq2seq.objectives import Objective
 from seq2seq.optim import Progress, Schedule
 from seq2seq.signals import SignalHandling
 from seq2seq.terminal import duration
+from seq2seq.training.compiling import compiled
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import Measurements, RunLog
@@ -239,9 +240,11 @@ class Trainer:
 
     def _report(self, log: RunLog, measured: Measurements, saver: Saver) -> None:
         """Write and show what was measured since the last report."""
-        saving = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
+        beside = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
+        if self.config.compile != "none":
+            beside["compiled_graphs"] = compiled()[0]
         rate, fraction = self.learner.optimizer.learning_rate, self._progress().fraction
-        log.training(self.state, {**measured.values(self.gauge), **saving}, rate, fraction)
+        log.training(self.state, {**measured.values(self.gauge), **beside}, rate, fraction)
 
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""

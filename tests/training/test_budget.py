@@ -44,6 +44,7 @@ def test_what_does_not_fit_after_all_is_made_smaller_until_it_does() -> None:
 def test_a_run_finds_a_budget_says_why_and_keeps_it(
     start: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(budget, "LEAST_UPDATES", 4)
     long = ("trainer.max_tokens=auto", "trainer.accumulate=1", "scheduler=constant")
     monkeypatch.setattr(budget, "free_bytes", lambda device: 2**20)
     run = start("run", *long, "trainer.max_steps=3")
