@@ -16,7 +16,7 @@ def dropout(hidden: Tensor, probability: float, training: bool) -> Tensor:
     """
     if not training or probability == 0:
         return hidden
-    if hidden.device.type != "cpu":
+    if hidden.device.type != "cpu" or torch.compiler.is_compiling():  # which makes the numbers where it uses them
         return F.dropout(hidden, probability)
     dropped = min(max(round(probability * 256), 1), 255)
     words = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(-(2**63), None)

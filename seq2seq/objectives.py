@@ -34,9 +34,11 @@ class Objective(nn.Module):
 
     Attributes:
         needs_links: whether batches must hold word alignments.
+        passes: how often the model reads a batch in training.
     """
 
     needs_links: ClassVar[bool] = False
+    passes: ClassVar[int] = 1
 
     def check(self, model: Seq2SeqModel) -> None:
         """Refuse a model that this objective cannot train; called before any data is read.
@@ -96,6 +98,8 @@ class RDrop(CrossEntropy):
         label_smoothing: see :class:`CrossEntropy`; it has no part in the divergence.
         weight: alpha; the paper uses 5 for translation.
     """
+
+    passes = 2
 
     def __init__(self, *, label_smoothing: Probability, weight: PositiveFloat) -> None:
         super().__init__(label_smoothing=label_smoothing)

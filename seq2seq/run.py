@@ -1,54 +1,39 @@
 """The one assembly: from a configuration to parts, and from parts to a finished run. Read this file first.
 
-:func:`train` reads top to bottom: what is made of what, and in which order.
+:func:`train` reads top to bottom: what comes before what. :mod:`seq2seq.assembly` has what is made of what.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from seq2seq import checkpoint
-from seq2seq.checkpoint import Snapshot
+from seq2seq.assembly import make_learner, make_trainer, training_batches, with_token_budget
 from seq2seq.config import Values
-from seq2seq.data.batching import TrainingBatches
 from seq2seq.data.given import given_tokenizers
-from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import model_type
-from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
+from seq2seq.finetuning import freeze, lasting, locate_initial
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.processes import Processes, together
 from seq2seq.reporting import Reporter
 from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import (
-    begun,
-    find_previous,
-    refuse_changes,
-    write_settings,
-)
-from seq2seq.runtime import choose_precision, compute_the_same_bits, describe_device, dtype_name, seed_everything
+from seq2seq.runfolder import begun, refuse_changes
+from seq2seq.runtime import compute_the_same_bits
 from seq2seq.sharing import shared_data, shared_run_folder, with_batches
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
-from seq2seq.training.following import load_alike
-from seq2seq.training.gradients import Gradients
-from seq2seq.training.learner import Learner
-from seq2seq.training.spreading import settle, spread
-from seq2seq.training.trainer import Trainer
-from seq2seq.training.validation import Validator
-from seq2seq.translate import Translator
+from seq2seq.training.compiling import compiled, require_compiler
 
 
 def prepare_data(config: RunConfig) -> PreparedData:
@@ -82,7 +67,7 @@ def check_parts(config: RunConfig) -> None:
     with torch.device("meta"):
         model = config.build(sizes[0], sizes[-1])
         freeze(model, config.freeze)
-        config.optimizer(trainable(model))
+        make_learner(config, model, config.objective(), torch.float32, Processes())
     config.objective().check(model)
     if not brought:
         for kind in {model_type(tokenizer.serialized) for tokenizer in given} or {config.tokenizer.type}:
@@ -101,6 +86,7 @@ def train(config: RunConfig, values: Values) -> Path:
             "of that run, with `run_dir` as its folder"
         )
     with together(config.trainer.device) as (processes, device):
+        require_compiler(config.trainer.compile, device)
         if config.trainer.deterministic:
             compute_the_same_bits(device)
         config, values = with_batches(config, values, processes)
@@ -112,11 +98,15 @@ def train(config: RunConfig, values: Values) -> Path:
             locate_initial(config.init_from)  # before hours of preparing
         data = shared_data(processes, partial(prepare_data, config))
         tests = test_sets(config, data)
+        config = with_token_budget(config, data, device, processes)
         batches = training_batches(config, data)
         run = shared_run_folder(processes, config.run_dir, config.name or data.manifest["corpus"]["name"])
         with only_writer(run) if processes.is_first else nullcontext(), closing(batches):
             trainer = make_trainer(config, values, data, batches, run, device, processes)
             trainer.train()
+    if config.trainer.compile != "none":
+        graphs, seconds = compiled()
+        say(f"Compiled: {graphs} graphs in {seconds:.0f} s")
     torch.use_deterministic_algorithms(False)  # what evaluates may draw, for which there are no such algorithms
     if trainer.stopped_by is not None:
         sys.exit(exit_status(trainer.stopped_by))
@@ -136,138 +126,6 @@ def evaluate_run(config: RunConfig, run: Path, tests: Sequence[TestSet]) -> None
     report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
     for test in tests:
         report(test, run / "evaluation" / f"{test.split}{other}")
-
-
-def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:
-    """Return the training data in batches, with the stored pieces or with pieces drawn in every epoch.
-
-    Raises:
-        ConfigError: a sentence is longer than a batch, or the tokenizer cannot draw as it is asked to.
-    """
-    sampling = config.sampling()
-    for kind in {model_type(model.serialized) for model in (data.source_tokenizer, data.target_tokenizer)}:
-        sampling.check(kind)
-    source, target = data.ids("train")
-    make: Callable[..., TrainingBatches] = TrainingBatches
-    if sampling.active:
-        tokenizers = data.source_tokenizer, data.target_tokenizer
-        make = partial(SampledBatches, tokenizers=tokenizers, sampling=sampling)
-    return make(
-        source,
-        target,
-        max_tokens=config.trainer.max_tokens,
-        multiple=config.trainer.length_multiple,
-        seed=config.seed,
-        links=data.links("train"),
-        mixing=portions_mixed(config, data),
-    )
-
-
-def portions_mixed(config: RunConfig, data: PreparedData) -> Mixing | None:
-    """Return which training pairs each epoch holds, and say so; None where the data is no mixture.
-
-    Raises:
-        ConfigError: a weight is given to what is no portion.
-    """
-    sizes = {portion.name: portion.pairs for portion in data.portions}
-    shares = config.mixing.shares(sizes)
-    if len(sizes) == 1:
-        if config.mixing.active:
-            warn("`mixing` has no effect: the data has one portion only")
-        return None
-    mixing = Mixing([*sizes.values()], shares, config.seed)
-    for (name, size), share, each in zip(sizes.items(), shares, mixing.each_epoch, strict=True):
-        say(f"Portion {name}: {share:.1%} of training, {each / size:.2g} passes over {size:,} pairs an epoch")
-    return mixing
-
-
-def make_trainer(
-    config: RunConfig,
-    values: Values,
-    data: PreparedData,
-    batches: TrainingBatches,
-    run: Path,
-    device: torch.device,
-    processes: Processes,
-) -> Trainer:
-    """Put the parts of a run together, as new or as its newest checkpoint left them."""
-    previous = load_alike(processes, run / "checkpoints", partial(find_previous, run, values, data.manifest["key"]))
-    if previous is not None and dict(previous.tokenizers) != tokenizer_files(data):
-        raise ConfigError(
-            f"`data` must have the vocabulary that {run} was trained with, but has another instead; "
-            "give a new run_dir to start afresh"
-        )
-    if previous is None:
-        name = processes.told(dtype_name(choose_precision(config.trainer.precision, device)))
-    else:
-        name = previous.config["precision"]
-    precision = getattr(torch, name)
-    seed_everything(config.seed)
-    model = config.build(data.source_tokenizer.vocab_size, data.target_tokenizer.vocab_size)
-    frozen, numbers = freeze(model, config.freeze)
-    if previous is None and config.init_from is not None:
-        begin_with(model, config.init_from, data.source_tokenizer, data.target_tokenizer)
-    settle(config.trainer.parallel, model, device, processes)
-    objective = config.objective()
-    translator = Translator(model, data.source_tokenizer, data.target_tokenizer, warn)
-
-    def snapshot(
-        weights: dict[str, torch.Tensor],
-        metrics: dict[str, Any],
-        tensors: dict[str, torch.Tensor],
-        state: dict[str, Any],
-    ) -> Snapshot:
-        return Snapshot(
-            weights=weights,
-            config={
-                "directions": [list(direction) for direction in data.directions],
-                "data": data.manifest["key"],
-                "precision": name,
-                "settings": dict(values),
-            },
-            tokenizers=tokenizer_files(data),
-            metrics=metrics,
-            training_tensors=tensors,
-            training=state,
-        )
-
-    spreading = spread(config.trainer.parallel, model, objective, processes)
-    learner = Learner(
-        Gradients(spreading, precision, config.seed),
-        config.optimizer(trainable(model)),
-        clip_norm=config.trainer.clip_norm,
-        ema_decay=config.trainer.ema_decay,
-    )
-    trainer = Trainer(
-        learner=learner,
-        objective=objective,
-        schedule=config.scheduler(),
-        batches=batches,
-        validate=Validator(
-            translator, objective, data, config.trainer, config.search, precision, spreading.validators
-        ),
-        snapshot=snapshot,
-        config=config.trainer,
-        run=run,
-    )
-    by = "" if processes.count == 1 else f", {processes.count} processes ({config.trainer.parallel})"
-    say(f"Run folder {run}: {model.num_parameters:,} parameters, {describe_device(device)}, {precision}{by}")
-    if frozen:
-        say(f"Frozen: {frozen:,} of {numbers:,} parameters")
-    if previous is not None:
-        trainer.resume(previous)
-        say(f"Going on from step {trainer.state.step}")
-    if processes.is_first:
-        write_settings(run, values)  # those of now, also where they were changed for going on
-    return trainer
-
-
-def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
-    """Return the SentencePiece models under the names they have in a checkpoint."""
-    source, target = data.source_tokenizer, data.target_tokenizer
-    if source is target:
-        return {"tokenizer.model": source.serialized}
-    return {"source.model": source.serialized, "target.model": target.serialized}
 
 
 def test_sets(config: RunConfig, data: PreparedData) -> list[TestSet]:

@@ -31,7 +31,13 @@ ADDED_SECTIONS: dict[str, dict[str, Any]] = {
         "repetition_penalty": 1.0,
     },
     "cleaning": dict(OFF),
-    "trainer": {"keep_best": 1, "deterministic": False, "parallel": "ddp"},
+    "trainer": {
+        "keep_best": 1,
+        "deterministic": False,
+        "parallel": "ddp",
+        "compile": "none",
+        "recompute_activations": False,
+    },
     "tokenizer": {"model": None},
 }
 

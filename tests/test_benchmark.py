@@ -16,15 +16,21 @@ import pytest
 import torch
 from tiny import choices, compose
 
+from seq2seq.assembly import training_batches
 from seq2seq.benchmark.attention import AttentionSizes, attention_steps, half_padded
 from seq2seq.benchmark.command import BenchmarkConfig, benchmark, parts
 from seq2seq.benchmark.kernels import decisions
 from seq2seq.benchmark.table import Row, Table, machine, processor
-from seq2seq.benchmark.timing import LEAST_ROUNDS, Step, Timing, alternate, peak_bytes, update
+from seq2seq.benchmark.timing import LEAST_ROUNDS, Timing, alternate, update
+from seq2seq.benchmark.training import LEAST_UPDATES, PHASES, WARM_UP, TrainingTable, training_table
 from seq2seq.cli import CONFIGS
 from seq2seq.config import Values, parse
+from seq2seq.data.batching import Batch, Position
 from seq2seq.errors import ConfigError
+from seq2seq.memory import Step, peak_bytes
+from seq2seq.run import prepare_data
 from seq2seq.runconfig import RunConfig
+from seq2seq.training.gradients import Gradients
 
 ROOT = CONFIGS.parent
 CPU = torch.device("cpu")
@@ -174,6 +180,80 @@ def test_a_table_is_made_for_each_precision_and_length(capsys: pytest.CaptureFix
         assert all(row["peak"] > 0 and row["timing"]["rounds"] >= LEAST_ROUNDS for row in table["rows"])
 
 
+@pytest.fixture
+def run_on_a_folder(tmp_path: Path) -> list[str]:
+    """Overrides for a small run on text of its own."""
+    words = ("one", "two", "three", "four", "five")
+    for split, count in (("train", 60), ("validation", 4)):
+        lines = [" ".join(words[place % 5] for place in range(number % 4 + 1)) for number in range(count)]
+        for language in ("en", "de"):
+            (tmp_path / f"{split}.{language}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    small = ("model=tiny", "encoder.num_layers=1", "decoder.num_layers=1", "tokenizer.vocab_size=24")
+    data = ("data=files", f"data.root={tmp_path}", f"prepared_dir={tmp_path}/prepared", "cleaning=none")
+    return [*small, *data, "trainer.max_tokens=64", "trainer.precision=fp32", "name=small"]
+
+
+def measured_training(overrides: Sequence[str]) -> TrainingTable:
+    [table] = training_table(compose_run(overrides)[0], CPU, 0.001)
+    return table
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_phases_of_an_update_are_told_apart_and_add_up(run_on_a_folder: list[str], accumulate: int) -> None:
+    table = measured_training([*run_on_a_folder, f"trainer.accumulate={accumulate}"])
+    assert tuple(table.seconds) == PHASES
+    assert all(seconds > 0 for seconds in table.seconds.values())
+    whole = sum(table.seconds.values())
+    assert table.tokens / whole == pytest.approx(table.tokens_per_second, rel=0.05)
+    assert table.updates >= LEAST_UPDATES
+    assert table.quartiles[0] <= table.quartiles[1]
+    assert table.utilisation is not None
+    assert table.flops_per_token is not None
+    assert table.utilisation == pytest.approx(table.flops_per_token * table.tokens_per_second / table.matmul_rate)
+    assert 0 <= table.padding < 1
+    assert table.graphs is None
+
+
+def test_what_is_timed_is_what_trains(run_on_a_folder: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Batch] = []
+    real = Gradients.add
+
+    def add(self: Gradients, batches: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.extend(batches)
+        return real(self, batches)
+
+    monkeypatch.setattr(Gradients, "add", add)
+    overrides = [*run_on_a_folder, "seed=3"]
+    measured_training(overrides)
+    config = compose_run(overrides)[0]
+    expected = training_batches(config, prepare_data(config)).start(Position())
+    assert len(seen) >= WARM_UP + LEAST_UPDATES
+    for batch, (other, _) in zip(seen, expected, strict=False):
+        assert torch.equal(batch.source, other.source)
+
+
+def test_the_command_prints_a_table_of_training(
+    run_on_a_folder: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    listed = ",".join(f'"{override}"' for override in run_on_a_folder)
+    output = tmp_path / "training.md"
+    benchmark(config_of(*TINY, "what=train", f"train=[{listed}]", f"output={output}"), compose_run)
+    page = capsys.readouterr().out
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    assert [row[0] for row in rows[2:]] == [*PHASES, "whole update"]
+    assert rows[-1][2] == "100.0%"
+    assert "## Training small, float32, batches of 64 tokens" in page
+    for words in ("target tokens a second", "parameters: ", "utilisation: ", "peak memory: "):
+        assert words in page
+    [table] = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["tables"]
+    assert table["parameters"] > 1000
+
+
+def test_wrong_settings_of_training_are_refused(run_on_a_folder: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"`trainer.compile` must be 'none' where encoder or decoder is recurrent"):
+        measured_training([*run_on_a_folder, "encoder=bilstm", "trainer.compile=default"])
+
+
 def test_both_ways_of_a_decision_can_be_done() -> None:
     found = list(decisions(CPU))
     assert len({(one.way, one.other) for one in found}) == len(found)
@@ -204,8 +284,9 @@ def test_the_processor_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     [
         (
             "what=atention",
-            r"`what` must be one of attention, kernels, but is 'atention' .*did you mean 'attention'\?",
+            r"`what` must be one of attention, kernels, train, but is 'atention' .*did you mean 'attention'\?",
         ),
+        ("train=1", r"`train` must be a list"),
         ("device=gpu", r"`device` must be one of auto, cpu, cuda"),
         ("seconds=0", r"`seconds` must be greater than 0, but is 0\.0 instead"),
         ("attention.heads=0", r"`attention.heads` must be at least 1, but is 0 instead"),

@@ -11,7 +11,8 @@ import torch
 from tiny import compose, shrink
 from torch import Tensor
 
-from seq2seq import run as module
+from seq2seq import assembly
+from seq2seq.assembly import training_batches
 from seq2seq.config import parse
 from seq2seq.data.batching import Batch, Position
 from seq2seq.data.store import PreparedData
@@ -21,7 +22,7 @@ from seq2seq.evaluation.evaluate import TestSet, word_alignment
 from seq2seq.evaluation.results import LinkCounts
 from seq2seq.model import Seq2SeqModel
 from seq2seq.reporting import EvaluateConfig, evaluate
-from seq2seq.run import prepare_data, train, training_batches
+from seq2seq.run import prepare_data, train
 from seq2seq.runconfig import RunConfig
 from seq2seq.translate import Translator
 from seq2seq.translating import TranslateConfig, translate
@@ -176,7 +177,7 @@ def test_shares_decide_what_an_epoch_holds(folder: Path) -> None:
 
 def test_shares_of_what_is_no_mixture_are_said_to_do_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(module, "warn", said.append)
+    monkeypatch.setattr(assembly, "warn", said.append)
     values = shrink(
         compose("data.train=100", "tokenizer.vocab_size=200", f"prepared_dir={folder}", "mixing.temperature=5")
     )

@@ -200,6 +200,7 @@ def without_the_blind(weights: Tensor, mask: Tensor) -> Tensor:
     """Give zeros to queries that see no key, as the fused kernel does, where a softmax gives no number at all."""
     blind = ~mask.any(dim=-1, keepdim=True)
     # There hardly ever is one. On a CPU asking is cheaper than a pass over the weights; a GPU would have to wait.
-    if weights.device.type == "cpu" and not bool(blind.any()):
+    # A graph of torch's compiler cannot ask.
+    if weights.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(blind.any()):
         return weights
     return weights.masked_fill(blind, 0.0)

@@ -26,14 +26,13 @@ from seq2seq.benchmark.table import Row, Table
 from seq2seq.benchmark.timing import (
     PRECISIONS,
     PrecisionName,
-    Step,
     alternate,
-    peak_bytes,
     stopwatch_of,
     update,
 )
 from seq2seq.config import Component, PositiveInt
 from seq2seq.errors import ConfigError
+from seq2seq.memory import Step, peak_bytes
 
 MaskName = Literal["none", "causal", "padded"]
 

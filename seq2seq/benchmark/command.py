@@ -12,7 +12,8 @@ import torch
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.benchmark.attention import AttentionSizes, Parts, attention_tables, every_part
 from seq2seq.benchmark.kernels import kernel_tables
-from seq2seq.benchmark.table import Table, facts_in_words, machine, write
+from seq2seq.benchmark.table import Page, facts_in_words, machine, write
+from seq2seq.benchmark.training import training_table
 from seq2seq.config import Component, Duration, Values
 from seq2seq.errors import ConfigError
 from seq2seq.runconfig import RunConfig
@@ -34,18 +35,20 @@ class BenchmarkConfig:
 
     Attributes:
         what: ``attention``: every score with every normalizer against the fused kernel alone. ``kernels``: choices
-            between two ways to compute the same.
+            between two ways to compute the same. ``train``: what an update of a training run takes, phase by phase.
         device: where.
         seconds: of timing for each table.
         output: a file that ends in .md; numbers go into a .json beside it. None for neither.
         attention: sizes for ``what=attention``.
+        train: overrides of ``configs/train.yaml`` for ``what=train``.
     """
 
-    what: Literal["attention", "kernels"]
+    what: Literal["attention", "kernels", "train"]
     device: DeviceName
     seconds: Duration
     output: str | None
     attention: AttentionSizes
+    train: Sequence[str]
 
     def __post_init__(self) -> None:
         if self.output is not None and Path(self.output).suffix != ".md":
@@ -69,7 +72,7 @@ def benchmark(config: BenchmarkConfig, compose: Compose) -> None:
     facts = machine(device)
     pages = [facts_in_words(facts)]
     say(pages[0])
-    tables = []
+    tables: list[Page] = []
     for table in measure(config, device, compose):
         tables.append(table)
         pages.append(table.markdown())
@@ -78,11 +81,16 @@ def benchmark(config: BenchmarkConfig, compose: Compose) -> None:
         write("\n".join(pages), facts, tables, path)
 
 
-def measure(config: BenchmarkConfig, device: torch.device, compose: Compose) -> Iterator[Table]:
+def measure(config: BenchmarkConfig, device: torch.device, compose: Compose) -> Iterator[Page]:
     """Return the tables that are asked for, each as soon as it is there."""
-    if config.what == "kernels":
-        return kernel_tables(device, config.seconds)
-    return attention_tables(config.attention, parts(compose, config.attention.heads), device, config.seconds)
+    match config.what:
+        case "attention":
+            found = parts(compose, config.attention.heads)
+            return attention_tables(config.attention, found, device, config.seconds)
+        case "kernels":
+            return kernel_tables(device, config.seconds)
+        case "train":
+            return training_table(compose(config.train)[0], device, config.seconds)
 
 
 def parts(compose: Compose, heads: int) -> Parts:

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.benchmark.table import Row, Table
-from seq2seq.benchmark.timing import PRECISIONS, PrecisionName, Step, alternate, stopwatch_of, update
+from seq2seq.benchmark.timing import PRECISIONS, PrecisionName, alternate, stopwatch_of, update
 from seq2seq.dropout import dropout
 from seq2seq.losses import linear_cross_entropy
+from seq2seq.memory import Step
 
 OURS, OTHER = "ours", "other"
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -71,6 +72,15 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
+class Page(Protocol):
+    """What a table of whatever kind has: a dataclass of plain values, which writes itself as Markdown."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def markdown(self) -> str:
+        """Return the table under its title."""
+
+
 def milliseconds(seconds: float) -> str:
     """Return a time in milliseconds with three digits, or as a whole number where it has more."""
     return f"{1000 * seconds:,.0f}" if seconds >= 0.1 else f"{1000 * seconds:.3g}"
@@ -110,7 +120,7 @@ def facts_in_words(facts: Mapping[str, str]) -> str:
     return "\n".join(f"* {key}: {fact}" for key, fact in words.items()) + "\n"
 
 
-def write(page: str, facts: Mapping[str, str], tables: Sequence[Table], path: Path) -> None:
+def write(page: str, facts: Mapping[str, str], tables: Sequence[Page], path: Path) -> None:
     """Write the page, and beside it all numbers as JSON: seconds and bytes, not rounded.
 
     Raises:

@@ -7,25 +7,19 @@ one round lie close together, and their ratio hardly depends on what else the ma
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from seq2seq.memory import Step
 from seq2seq.runtime import autocast
 
 K = TypeVar("K", bound=Hashable)
-
-Step = Callable[[], object]
-"""What is measured: one forward and backward pass, or whatever else is done again and again."""
 
 Stopwatch = Callable[[Step], float]
 """Does a step once and returns the seconds it took."""
@@ -121,31 +115,6 @@ def finish(device: torch.device) -> None:
     """Wait until a GPU has done all that it was told to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def peak_bytes(step: Step, device: torch.device) -> int:
-    """Return how many bytes a step holds at once, beyond what was held before it.
-
-    Counted is what torch's own allocator gives out: results, what is kept for the gradient, gradients, and the
-    working space of torch's kernels. On a CPU it is read from a profile, in which every allocation and every release
-    stands. Not counted there is what a library such as oneDNN takes by itself.
-    """
-    if device.type == "cuda":
-        finish(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        step()
-        finish(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or the profiler tells standard error of every start and stop
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        step()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        profile.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    moves = sorted((event["ts"], int(event["args"]["Bytes"])) for event in events if event["name"] == "[memory]")
-    return max(itertools.accumulate((size for _, size in moves), initial=0))
 
 
 def update(output: Callable[[], Tensor], inputs: Sequence[Tensor], slope: Tensor, precision: torch.dtype) -> Step:

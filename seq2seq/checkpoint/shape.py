@@ -44,6 +44,7 @@ def config_of(values: Any, *, training: bool) -> Json:
         if config.get(name) is not None:
             _check_directions(name, config[name] if name == "directions" else [config[name]])
     kinds = {"data": isinstance(config.get("data"), str), "precision": config.get("precision") in PRECISIONS}
+    kinds["max_tokens"] = is_whole(config.get("max_tokens", 1)) and config.get("max_tokens", 1) > 0
     for name, right in kinds.items():
         if not right and (training or name in config):
             raise DamagedError(f"{CONFIG} must have `{name}` as a run writes it, but {_found(config, name)}")

@@ -173,6 +173,8 @@ def describe_budget(trainer: TrainerConfig) -> str:
         "passes over the corpus": trainer.epochs and f"{trainer.epochs:,}",
     }
     parts = [f"{limit} {unit}" for unit, limit in limits.items() if limit]
+    if trainer.max_tokens == "auto":
+        return f"{' or '.join(parts)}, as many padded tokens an update as were found to fit"
     return f"{' or '.join(parts)}, {trainer.max_tokens * trainer.batches:,} padded tokens an update"
 
 

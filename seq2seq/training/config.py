@@ -8,6 +8,7 @@ from typing import Literal
 from seq2seq.config import Duration, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from seq2seq.errors import ConfigError
 from seq2seq.runtime import DeviceName, Precision
+from seq2seq.training.compiling import Compile
 
 Parallel = Literal["ddp", "fsdp"]
 
@@ -25,7 +26,7 @@ class TrainerConfig:
             and checkpoint come on top; null for no such limit.
         max_epochs: passes over the corpus after which it ends; ``auto`` is ``AUTO_EPOCHS`` where neither of the
             others is set, and no limit where one is.
-        max_tokens: padded tokens in a batch, on the longer side.
+        max_tokens: padded tokens in a batch, on the longer side; ``auto`` finds out what fits into memory.
         length_multiple: lengths are padded to multiples of this, so that batches have few shapes.
         accumulate: batches whose gradients are summed for one update, by all processes together; ``auto``: one for
             each of them.
@@ -34,6 +35,9 @@ class TrainerConfig:
         ema_decay: decay of the exponential average of weights; 0 for none.
         device: where to compute.
         precision: of matrix products; ``auto`` takes bf16 where it pays.
+        compile: whether torch compiles the model, and how long it may look for the fastest kernels.
+        recompute_activations: whether sub-layers compute their activations again for the gradient instead of keeping
+            them, which saves memory and costs time.
         deterministic: whether a GPU computes the same bits each time, which costs some speed; a CPU always does.
         log_every: updates between measurements.
         validate_every: updates between validations.
@@ -50,7 +54,7 @@ class TrainerConfig:
     max_steps: PositiveInt | None
     max_time: Duration | None
     max_epochs: Literal["auto"] | PositiveInt | None
-    max_tokens: PositiveInt
+    max_tokens: Literal["auto"] | PositiveInt
     length_multiple: PositiveInt
     accumulate: Literal["auto"] | PositiveInt
     parallel: Parallel
@@ -58,6 +62,8 @@ class TrainerConfig:
     ema_decay: Probability
     device: DeviceName
     precision: Precision
+    compile: Compile
+    recompute_activations: bool
     deterministic: bool
     log_every: PositiveInt
     validate_every: PositiveInt
@@ -69,6 +75,12 @@ class TrainerConfig:
     best_metric: Literal["bleu", "loss"]
     patience: PositiveInt | None
     samples: NonNegativeInt
+
+    @property
+    def token_budget(self) -> int:
+        """The value of ``max_tokens``, with ``auto`` resolved by the run."""
+        assert self.max_tokens != "auto"
+        return self.max_tokens
 
     @property
     def epochs(self) -> int | None:

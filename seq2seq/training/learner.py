@@ -70,6 +70,7 @@ class Learner:
         if good:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.clip_norm, norm)
             self.optimizer.step(factor)
+            self.gradients.finished("optimizer")
             if self.average is not None:
                 self.average.update(step)
         else:

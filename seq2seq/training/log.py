@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -20,11 +21,13 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.errors import DataError, UserError, printable
+from seq2seq.flops import powers_of
 from seq2seq.plainjson import is_number, is_whole, values_of
 from seq2seq.processes import Processes
 from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration, warn
 from seq2seq.training.state import State, Validation
+from seq2seq.training.utilisation import Gauge
 
 LOG_FILE = "log.jsonl"
 
@@ -65,6 +68,7 @@ class Measurements:
         self.target_tokens = 0
         self.source_tokens = 0
         self.places = 0
+        self.sums = np.zeros(6, dtype=np.int64)
 
     def add(self, batches: Sequence[Batch], nll: Tensor) -> None:
         """Count the batches of an update, with their negative log-likelihood in nats."""
@@ -74,12 +78,14 @@ class Measurements:
             self.target_tokens += batch.target_tokens
             self.source_tokens += batch.source_tokens
             self.places += batch.source.numel() + batch.target.numel() - batch.target.shape[0]
+            self.sums += powers_of(batch)
 
     def add_up(self, processes: Processes) -> None:
         """Add what the other processes have counted; the loss is read for it."""
-        own = [float(self.nll), self.target_tokens, self.source_tokens, self.places]
-        self.nll, *counts = processes.sums(own)
-        self.target_tokens, self.source_tokens, self.places = map(int, counts)
+        own = [float(self.nll), self.target_tokens, self.source_tokens, self.places, *self.sums.tolist()]
+        self.nll, target, source, places, *sums = processes.sums(own)
+        self.target_tokens, self.source_tokens, self.places = int(target), int(source), int(places)
+        self.sums = np.array(sums, dtype=np.int64)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -88,10 +94,13 @@ class Measurements:
         yield
         self.start += time.perf_counter() - start
 
-    def values(self) -> dict[str, float]:
-        """Return loss (nats a piece), speeds (tokens a second) and the share of padding.
+    def values(self, gauge: Gauge) -> dict[str, float]:
+        """Return loss (nats a piece), speeds (tokens a second), the share of padding, and that of the device's speed.
 
         There is no loss where every update was left out.
+
+        Args:
+            gauge: knows what a pair costs, and what the device can do.
         """
         seconds = time.perf_counter() - self.start
         tokens = self.source_tokens + self.target_tokens
@@ -99,6 +108,7 @@ class Measurements:
             "tokens_per_second": self.target_tokens / seconds,
             "source_tokens_per_second": self.source_tokens / seconds,
             "padding": 1 - tokens / max(1, self.places),
+            **gauge.values(self.sums, seconds),
         }
 
 
@@ -222,10 +232,12 @@ class RunLog:
         )
         left = state.seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         loss = f"{values['train_loss']:.3f}" if "train_loss" in values else "not finite"
+        used = f" ({values['utilisation']:.0%} of the device)" if "utilisation" in values else ""
         self.progress(
             fraction,
             f"step {state.step}  epoch {state.position.epoch + 1}  loss {loss}  "
-            f"{values['tokens_per_second']:,.0f} tokens/s  rate {rate:.2g}  left {duration(left)}",
+            f"{values['source_tokens_per_second']:,.0f} + {values['tokens_per_second']:,.0f} tokens/s{used}  "
+            f"rate {rate:.2g}  left {duration(left)}",
         )
 
     def validation(self, step: int, found: Validation, best: bool) -> None:

@@ -20,6 +20,7 @@ from seq2seq.objectives import Objective
 from seq2seq.optim import Schedule
 from seq2seq.signals import SignalHandling
 from seq2seq.terminal import duration
+from seq2seq.training.compiling import compiled
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.following import NoLog, NoSaver, load_alike
 from seq2seq.training.learner import Learner
@@ -27,6 +28,7 @@ from seq2seq.training.limits import Limits
 from seq2seq.training.log import Measurements, RunLog
 from seq2seq.training.saving import Saver, point_at, require_room
 from seq2seq.training.state import State, Validation
+from seq2seq.training.utilisation import Gauge
 
 MOST_BAD_STEPS = 20
 """Updates in a row with a loss or a gradient that is not finite, before the run goes back to a checkpoint."""
@@ -63,6 +65,7 @@ class Trainer:
         snapshot: makes a checkpoint's contents from weights, metrics, training tensors and training values.
         config: see :class:`TrainerConfig`.
         run: the run folder.
+        gauge: tells what share of the device's speed is used.
 
     Attributes:
         stopped_by: the signal that has asked the run to stop.
@@ -79,10 +82,11 @@ class Trainer:
         snapshot: Callable[[dict[str, Tensor], dict[str, Any], dict[str, Tensor], dict[str, Any]], Snapshot],
         config: TrainerConfig,
         run: Path,
+        gauge: Gauge,
     ) -> None:
         self.learner, self.objective, self.schedule = learner, objective, schedule
         self.batches, self.validate, self.snapshot = batches, validate, snapshot
-        self.config, self.run, self.processes = config, run, learner.processes
+        self.config, self.run, self.gauge, self.processes = config, run, gauge, learner.processes
         self.checkpoints = run / "checkpoints"
         self.limits = Limits(config, batches)
         self.state = State()
@@ -192,7 +196,7 @@ class Trainer:
                 f"the loss or its gradient was not finite in {MOST_BAD_STEPS} updates up to step {state.step}"
             )
         if self.learner.gradients.cut_updates == state.step == FIRST_STEPS:
-            self.learner.gradients.refuse(self.config.max_tokens)
+            self.learner.gradients.refuse(self.config.token_budget)
 
     def _go_back(self, reason: str, saver: Saver, log: RunLog) -> Stream:
         """Go on from the newest checkpoint with a lower learning rate; return the data from there.
@@ -251,9 +255,11 @@ class Trainer:
     def _report(self, log: RunLog, measured: Measurements, saver: Saver) -> None:
         """Write and show what was measured since the last report."""
         measured.add_up(self.processes)
-        saving = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
+        beside = {"saving_seconds": round(saver.waited, 3), "writing_seconds": round(saver.writing, 3)}
+        if self.config.compile != "none":
+            beside["compiled_graphs"] = compiled()[0]
         rate, fraction = self.learner.optimizer.learning_rate, self.limits.progress(self.state).fraction
-        log.training(self.state, {**measured.values(), **saving}, rate, fraction)
+        log.training(self.state, {**measured.values(self.gauge), **beside}, rate, fraction)
 
     def _validate(self, log: RunLog) -> None:
         """Measure the averaged weights, remember whether they are the best, and show some translations."""

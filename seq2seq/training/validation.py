@@ -97,7 +97,7 @@ class Validator:
         self.ids = [data.ids(split) for split in data.resolve_all(VALIDATION)]
         self.tests = [_Test.of(data, split, config.validation_sentences) for split in data.resolve_all(VALIDATION)]
         self.search = validation_search(search, config.validation_beam)
-        self.max_tokens = config.max_tokens
+        self.max_tokens = config.token_budget
         self.samples = config.samples
 
     @torch.no_grad()
