@@ -84,7 +84,7 @@ def score(config: ScoreConfig, values: Values) -> None:
     output = None if config.output is None else Path(config.output)
     refuse_overwriting(output, {"source": config.source, "target": config.target})
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
-    check_language("language", config.language, directions)
+    check_language("language", config.language, translator, directions)
     pairs, done = iter(read_pairs(config.source, config.target)), 0
     with output_lines(config.output) as write:
         while chunk := list(islice(pairs, BUFFERED_LINES)):

@@ -87,8 +87,7 @@ def translate(config: TranslateConfig, values: Values) -> None:
     """
     jobs = jobs_of(config)  # refused before a model is loaded
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
-    check_language("target", config.target, directions)
-    translator.source_tokenizer.tag(config.target)  # refused before any line is read
+    check_language("target", config.target, translator, directions)  # refused before any line is read
     if config.output is not None and config.input is not None and is_several(config.input):
         make_folder(Path(config.output))
     bar = watched(reads_terminal=config.input is None, writes_terminal=config.output is None)
@@ -223,8 +222,10 @@ def several(paths: Sequence[str] | str) -> Sequence[str]:
     return [paths] if isinstance(paths, str) else paths
 
 
-def check_language(setting: str, language: str | None, directions: Iterable[Direction]) -> None:
-    """Refuse a language that the checkpoint does not translate into.
+def check_language(
+    setting: str, language: str | None, translator: Translator, directions: Iterable[Direction]
+) -> None:
+    """Refuse a language that the checkpoint does not translate into, and none where it has to be told one.
 
     Raises:
         ConfigError: names the setting and the languages.
@@ -236,6 +237,7 @@ def check_language(setting: str, language: str | None, directions: Iterable[Dire
             f"`{setting}` must be a language of the checkpoint ({listing(languages)}), "
             f"but is {language!r} instead{near}"
         )
+    translator.source_tokenizer.tag(language, setting=setting)
 
 
 def with_prefixes(
