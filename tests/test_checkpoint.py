@@ -424,6 +424,17 @@ def test_where_all_are_damaged_all_are_named(three: list[Path], checkpoints: Pat
     assert all(str(folder) in str(caught.value) for folder in three)
 
 
+def test_where_all_earlier_ones_are_damaged_there_is_none_before(three: list[Path], checkpoints: Path) -> None:
+    for folder in three[:2]:
+        flip(folder / "model.safetensors")
+    found, warnings = checkpoint.load_newest(checkpoints, before=10)
+    assert found is None
+    assert [str(folder) in words for folder, words in zip(three[1::-1], warnings, strict=True)] == [True, True]
+    newest, warnings = checkpoint.load_newest(checkpoints)
+    assert newest is not None
+    assert (float(newest.weights["a.weight"][0, 0]), warnings) == (10.0, [])
+
+
 def test_a_run_without_checkpoints_has_no_newest_one(tmp_path: Path) -> None:
     assert checkpoint.newest_valid(tmp_path / "nothing") == (None, [])
 

@@ -162,10 +162,10 @@ def load_newest(checkpoints: Path, *, before: int | None = None) -> tuple[Snapsh
 
     Args:
         checkpoints: their folder.
-        before: only checkpoints of earlier steps count; None for all.
+        before: only checkpoints of earlier steps count, and that none of them can be used is no error; None for all.
 
     Raises:
-        CheckpointError: there are checkpoints, and all of them are damaged.
+        CheckpointError: ``before`` is None, there are checkpoints, and all of them are damaged.
     """
     _, snapshot, warnings = _newest(checkpoints, before)
     return snapshot, warnings
@@ -201,8 +201,8 @@ def _newest(checkpoints: Path, before: int | None = None) -> tuple[Path | None, 
         except CheckpointError as error:
             problem = str(error).removeprefix(f"the checkpoint {folder} cannot be used: ")
             warnings.append(f"the checkpoint {folder} cannot be used ({problem})")
-    if warnings:
+    if warnings and before is None:
         raise CheckpointError(
             f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. Give a new run_dir to start afresh"
         )
-    return None, None, []
+    return None, None, warnings
