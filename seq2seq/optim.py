@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveIn
 NamedParameters = list[tuple[str, nn.Parameter]]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Updates a model's parameters; the schedule's factor multiplies every group's own learning rate.
 
     Args:
@@ -30,6 +31,7 @@ class Optimizer:
     groups: torch.optim.Optimizer
     moments: ClassVar[int] = 2
 
+    @abstractmethod  # for whoever derives has to set the groups
     def __init__(self, named: NamedParameters) -> None:
         self.named = named
 
@@ -76,7 +78,7 @@ class Optimizer:
             self.check_state(kind, name, parameter, value)
             self.groups.state[parameter][kind] = value.to(parameter.device, copy=True)
 
-    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:  # noqa: B027 - may stay
         """Refuse a piece of state that this optimizer cannot have left; here, nothing is known of it.
 
         Args:
@@ -156,9 +158,10 @@ class Progress:
     fraction: float
 
 
-class Schedule:
+class Schedule(ABC):
     """A factor of the learning rate, as a pure function of a run's progress."""
 
+    @abstractmethod
     def factor(self, progress: Progress) -> float:
         """Return the factor, usually from 0 to 1."""
         raise NotImplementedError
