@@ -239,6 +239,23 @@ def test_links_of_a_line_in_parts_lead_to_the_words_of_the_whole_line(run: Path,
     assert whole
 
 
+def test_attention_to_a_line_in_parts_is_that_to_each_of_them(run: Path) -> None:
+    sentences = ["The dog sleeps.", "A man sees the house.", "She runs."]
+    translator = Translator.load(run, warn=lambda words: None)
+    most = max(len(ids) for ids in translator.encode(sentences, None))
+    search = EchoSearch(**vars(translator.search.over_pieces) | {"max_source_length": most})
+    entropies = []
+    for sources in ([" ".join(sentences)], sentences):
+        test = TestSet("test", "en", "de", sources, sources)
+        entropies.append(evaluate_translator(translator, test, search, history=[], facts={}).entropy)
+    whole, each = entropies
+    assert whole is not None
+    assert each is not None
+    assert whole.uniform == pytest.approx(each.uniform)
+    for found, expected in zip(whole.heads, each.heads, strict=True):
+        assert found == pytest.approx(expected)
+
+
 BAD = [
     b"",
     b"  \t ",

@@ -13,6 +13,7 @@ from seq2seq.data.batching import make_batch, pack
 from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
+from seq2seq.parts import Part, joined
 from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
 from seq2seq.translate import Translator
@@ -72,15 +73,14 @@ def evaluate_translator(
     translator.model.eval()
     alignment = word_alignment(translator, test)
     start = time.perf_counter()
-    translations = translator.translate(test.sources, search, test.target_language)
+    found = translator.in_parts(test.sources, search, test.target_language)
     seconds = time.perf_counter() - start
+    translations = [joined(parts)[0].text for parts in found]
     scores = score_translations(translations, test.references, target_language=test.target_language)
     each = sentence_scores(translations, test.references)
-    # What the model has seen: longer sources were cut.
-    read = [
-        ids[: search.over_pieces.max_source_length] for ids in translator.encode(test.sources, test.target_language)
-    ]
-    written = translator.target_tokenizer.encode(translations)
+    # What the model has read and written: of a source that was too long, each part by itself.
+    read = [part.ids for parts in found for part in parts]
+    written = translator.target_tokenizer.encode([part.found[0].text for parts in found for part in parts])
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",
         split=test.split,
@@ -93,7 +93,7 @@ def evaluate_translator(
                 test.sources, test.references, translations, each, strict=True
             )
         ],
-        heat_maps=heat_maps(translator, read, written),
+        heat_maps=heat_maps(translator, found),
         entropy=corpus_entropy(translator.model, read, written),
         alignment=alignment,
         history=history,
@@ -118,17 +118,16 @@ def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment 
     return corpus_alignment(translator.model, *tokenizers, sources, references, gold)
 
 
-def heat_maps(
-    translator: Translator, sources: Sequence[Sequence[int]], translations: Sequence[Sequence[int]]
-) -> list[HeatMap]:
+def heat_maps(translator: Translator, found: Sequence[Sequence[Part]]) -> list[HeatMap]:
     """Return the attention of some sentences: for each its mean over the layers, then each layer.
 
     Args:
         translator: the model, in evaluation mode.
-        sources: N sentences as ids, without EOS.
-        translations: N translations.
+        found: N translated lines; those in several parts are too long to be drawn.
     """
     fewest, most = DRAWN_PIECES
+    sources = [parts[0].ids if len(parts) == 1 else [] for parts in found]
+    translations = translator.target_tokenizer.encode([joined(parts)[0].text for parts in found])
     fitting = [
         row
         for row, (source, target) in enumerate(zip(sources, translations, strict=True))
