@@ -24,9 +24,8 @@ from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.parts import Part, cut, joined, tagged
 from seq2seq.restoring import TRUSTED, check_size, load_weights
-from seq2seq.runtime import DeviceName, choose_device
+from seq2seq.runtime import DeviceName, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
-from seq2seq.search.fitting import in_halves
 from seq2seq.terminal import warn as warn_user
 
 BUFFERED_LINES = 2048
@@ -34,6 +33,11 @@ BUFFERED_LINES = 2048
 
 WIDEST = 1024
 """Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
+
+TOO_LARGE = (
+    "a single sentence cannot be translated in the memory of the device; lower `search.max_source_length` or keep "
+    "fewer hypotheses"
+)
 
 # Parts of a line draw by different chances: part k of line n is taken for line n + k * 2^40.
 _FURTHER_PART = 1 << 40
@@ -255,7 +259,7 @@ class Translator:
         with evaluating(self.models):
             for batch in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
                 between(done / len(every))
-                for place, found in zip(batch, in_halves(batch, find), strict=True):
+                for place, found in zip(batch, in_halves(batch, find, TOO_LARGE), strict=True):
                     every[place].found.extend(search.choose(self._texts(found)))
                 done += len(batch)
         return parts

@@ -203,7 +203,7 @@ def translate_text(
         elif not config.alignments:
             written = (json_line(joined(parts)) for parts in found)
         else:
-            links = align(translator, found)
+            links = align(translator, found, max_tokens=config.search.over_pieces.max_tokens)
             written = (json_line(joined(parts), each) for parts, each in zip(found, links, strict=True))
         file.writelines(line.encode() + b"\n" for line in written)
         file.flush()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.batching import make_batch, pack
-from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
+from seq2seq.evaluation.attention import MOST_TOKENS, corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
 from seq2seq.parts import Part, joined
@@ -71,7 +71,8 @@ def evaluate_translator(
         DataError: there is nothing to translate, or the alignments do not fit the sentences.
     """
     translator.model.eval()
-    alignment = word_alignment(translator, test)
+    max_tokens = search.over_pieces.max_tokens
+    alignment = word_alignment(translator, test, max_tokens=max_tokens)
     start = time.perf_counter()
     found = translator.in_parts(test.sources, search, test.target_language)
     seconds = time.perf_counter() - start
@@ -94,7 +95,7 @@ def evaluate_translator(
             )
         ],
         heat_maps=heat_maps(translator, found),
-        entropy=corpus_entropy(translator.model, read, written),
+        entropy=corpus_entropy(translator.model, read, written, max_tokens=max_tokens),
         alignment=alignment,
         history=history,
         facts={**facts, "search": search.describe(), **origin_facts(test.origin)},
@@ -103,8 +104,15 @@ def evaluate_translator(
     )
 
 
-def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment | None:
+def word_alignment(
+    translator: Translator, test: TestSet, *, max_tokens: int = MOST_TOKENS
+) -> AttentionAlignment | None:
     """Hold the attention to the sources, while the references are read, against the test set's word alignments.
+
+    Args:
+        translator: the model, in evaluation mode.
+        test: with its alignments, if it has any.
+        max_tokens: pieces in one batch, padding included, on the longer side.
 
     Raises:
         DataError: the alignments do not fit the sentences.
@@ -115,7 +123,7 @@ def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment 
     sources = translator.encode(test.sources, test.target_language)
     references = tokenizers[1].encode(test.references)
     gold = gold_links(test.alignments, *tokenizers, sources, references)
-    return corpus_alignment(translator.model, *tokenizers, sources, references, gold)
+    return corpus_alignment(translator.model, *tokenizers, sources, references, gold, max_tokens=max_tokens)
 
 
 def heat_maps(translator: Translator, found: Sequence[Sequence[Part]]) -> list[HeatMap]:
