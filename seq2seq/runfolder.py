@@ -16,6 +16,7 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint.writing import PREFIX
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
+from seq2seq.plainjson import is_number, read_values
 from seq2seq.replacing import OLD, write_whole
 from seq2seq.search import PieceSearch
 from seq2seq.spelling import changes, differences
@@ -137,9 +138,10 @@ def refuse_changes(run: Path, values: Values) -> None:
     if not begun(run):
         return
     try:
-        settings = upgraded(json.loads((run / SETTINGS).read_text(encoding="utf-8")))
-        decisive(settings)
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        settings = upgraded(read_values(run / SETTINGS))
+    except (OSError, ValueError):
+        return
+    if not isinstance(settings, dict) or not isinstance(settings.get("trainer"), dict):
         return
     _refuse_differences(run, settings, values)
 
@@ -170,8 +172,8 @@ def changed_yardsticks(before: Values, now: Values) -> list[str]:
     """Return the keys of settings that have changed and by which validations cannot be compared any more."""
     old, new = leaves(before), leaves(now)
     keys = [f"trainer.{key}" for key in YARDSTICK]
-    beam = max(int(values.get("trainer.validation_beam") or 1) for values in (old, new))
-    taken = RULES + PENALTIES * (beam > 1)
+    with_beam = any(without_unit(values.get("trainer.validation_beam") or 1) != 1 for values in (old, new))
+    taken = RULES + PENALTIES * with_beam
     keys += sorted(
         key for key in old.keys() & new.keys() if key.startswith("search.") and key.rpartition(".")[2] in taken
     )
@@ -212,7 +214,8 @@ def decisive(values: Values) -> dict[str, Any]:
     # By whatever names a user has given, so that one more or one less is a difference too.
     weights = {key: kept.pop(key) for key in sorted(kept) if key.startswith("mixing.weights.")}
     if weights:
-        named = (f"{key.removeprefix('mixing.weights.')}: {float(weight):g}" for key, weight in weights.items())
+        numbers = {key: f"{weight:g}" if is_number(weight) else weight for key, weight in weights.items()}
+        named = (f"{key.removeprefix('mixing.weights.')}: {number}" for key, number in numbers.items())
         kept["mixing.weights"] = f"{{{', '.join(named)}}}"
     return kept
 

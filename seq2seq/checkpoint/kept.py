@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from seq2seq.checkpoint.reading import damage, load
-from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
+from seq2seq.checkpoint.snapshot import MANIFEST, METRICS, Snapshot
 from seq2seq.checkpoint.writing import PREFIX, folder_of
 from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.plainjson import is_number, is_whole, read_values
 from seq2seq.replacing import flush, put_back
 from seq2seq.terminal import warn
 
@@ -75,13 +75,19 @@ def worth(folder: Path, metric: Metric) -> float | None:
         holds no finite number or cannot be read.
     """
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if folder_of(folder.parent, metrics["validated_at"]) != folder:
-            return None
-        value = float(metrics["validation_bleu"]) if metric == "bleu" else -float(metrics["validation_loss"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        metrics = read_values(folder / METRICS)
+    except (OSError, ValueError):
         return None
-    return value if math.isfinite(value) else None
+    if not isinstance(metrics, dict) or not is_whole(metrics.get("validated_at")):
+        return None
+    value: Any = metrics.get(f"validation_{metric}")
+    if (
+        folder_of(folder.parent, metrics["validated_at"]) != folder
+        or not is_number(value)
+        or not math.isfinite(value)
+    ):
+        return None
+    return float(value) if metric == "bleu" else -float(value)
 
 
 def best_first(folders: Sequence[Path], metric: Metric) -> list[Path]:
