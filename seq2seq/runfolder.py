@@ -91,8 +91,15 @@ def begun(run: str | Path | None) -> bool:
 
 
 def write_settings(run: Path, values: Values) -> None:
-    """Keep the settings of a run in its folder."""
-    write_whole(run / SETTINGS, json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    """Keep the settings of a run in its folder.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        write_whole(run / SETTINGS, json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
 
 
 def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapshot | None:

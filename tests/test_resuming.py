@@ -297,6 +297,12 @@ def test_weights_of_a_stranger_s_settings_may_be_anything(weight: object) -> Non
     assert kept["mixing.weights"] == f"{{a: 2, b: {weight}}}"
 
 
+def test_settings_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ConfigError, match=r"^`run_dir` must be a folder that can be written, but is not: .*config"):
+        runfolder.write_settings(tmp_path, {"seed": 1})
+
+
 def test_a_best_value_that_is_no_number_is_forgotten(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values, folder = settings("runs/first"), here / "runs/first"
     snapshot, _ = checkpoint.load_newest(folder / "checkpoints")
