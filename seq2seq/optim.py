@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from seq2seq.errors import ConfigError
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -226,9 +227,17 @@ class WarmupStableDecay(Schedule):
         warmup: share of the run until the peak.
         decay: share of the run over which the factor falls.
         minimum: the last factor.
+
+    Raises:
+        ConfigError: the factor would have to fall before it has risen.
     """
 
     def __init__(self, *, warmup: Probability, decay: Fraction, minimum: Fraction) -> None:
+        if warmup + decay > 1:
+            raise ConfigError(
+                f"`decay` must be at most what the `warmup` of {warmup:g} leaves of the run, {1 - warmup:g}, "
+                f"but is {decay:g} instead"
+            )
         self.warmup = warmup
         self.decay = decay
         self.minimum = minimum

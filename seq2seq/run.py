@@ -74,6 +74,7 @@ def check_parts(config: RunConfig) -> None:
         model = config.build(sizes[0], sizes[-1])
         freeze(model, config.freeze)
         config.optimizer(trainable(model))
+    config.scheduler()
     config.objective().check(model)
     if not brought:
         for kind in {model_type(tokenizer.serialized) for tokenizer in given} or {config.tokenizer.type}:

@@ -424,6 +424,26 @@ def test_where_all_are_damaged_all_are_named(three: list[Path], checkpoints: Pat
     assert all(str(folder) in str(caught.value) for folder in three)
 
 
+def test_checkpoints_are_ordered_by_number_however_long_their_names_are(checkpoints: Path) -> None:
+    steps = (99_999_999, 100_000_000, 1_000_000_000)
+    folders = [checkpoint.save(snapshot(), checkpoints, step) for step in reversed(steps)][::-1]
+    assert checkpoint.steps_in(checkpoints) == folders
+    assert checkpoint.newest_valid(checkpoints)[0] == folders[2]
+    checkpoint.set_aside(checkpoints, steps[1])
+    assert checkpoint.steps_in(checkpoints) == folders[:2]
+    assert kept_after(checkpoints, 1, 0, "bleu") == [steps[1]]
+
+
+def test_a_folder_of_a_user_s_own_is_no_checkpoint_of_the_run(three: list[Path], checkpoints: Path) -> None:
+    (checkpoints / "step-backup").mkdir()
+    (checkpoints / "step-00000002-copy").mkdir()
+    assert checkpoint.newest_valid(checkpoints) == (three[2], [])
+    assert checkpoint.steps_in(checkpoints) == three
+    checkpoint.prune(checkpoints, 1, 0, "bleu")
+    assert (checkpoints / "step-backup").is_dir()
+    assert (checkpoints / "step-00000002-copy").is_dir()
+
+
 def test_where_all_earlier_ones_are_damaged_there_is_none_before(three: list[Path], checkpoints: Path) -> None:
     for folder in three[:2]:
         flip(folder / "model.safetensors")

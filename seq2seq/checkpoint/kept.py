@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, METRICS, Snapshot
-from seq2seq.checkpoint.writing import PREFIX, folder_of
+from seq2seq.checkpoint.writing import PREFIX, folder_of, step_of
 from seq2seq.errors import CheckpointError, listing, suggest
 from seq2seq.plainjson import is_number, is_whole, read_values
 from seq2seq.replacing import flush, put_back
@@ -113,8 +113,11 @@ def remove_unfinished(checkpoints: Path) -> None:
 
 
 def steps_in(checkpoints: Path) -> list[Path]:
-    """Return the checkpoints in a folder, the newest last."""
-    return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
+    """Return the checkpoints in a folder, the newest last; a name that no run gives is none of them."""
+    # By number, not by name: names grow longer after 10^8 updates.
+    return sorted(
+        (path for path in checkpoints.glob(f"{PREFIX}*") if step_of(path) >= 0 and path.is_dir()), key=step_of
+    )
 
 
 def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
@@ -186,7 +189,7 @@ def set_aside(checkpoints: Path, step: int) -> None:
         CheckpointError: the disk refuses.
     """
     for folder in steps_in(checkpoints):
-        if folder > folder_of(checkpoints, step):
+        if step_of(folder) > step:
             other = folder.with_name(f"{ASIDE}{folder.name}")
             try:
                 shutil.rmtree(other, ignore_errors=True)
@@ -199,7 +202,7 @@ def _newest(checkpoints: Path, before: int | None = None) -> tuple[Path | None, 
     warnings: list[str] = []
     steps = steps_in(checkpoints)
     if before is not None:
-        steps = [folder for folder in steps if folder < folder_of(checkpoints, before)]
+        steps = [folder for folder in steps if step_of(folder) < before]
     for folder in reversed(steps):
         try:
             snapshot = load(folder, training=True)

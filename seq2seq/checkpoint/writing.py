@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,18 @@ from seq2seq.replacing import flush, publish
 
 PREFIX = "step-"
 
+_NAME = re.compile(rf"{PREFIX}(\d{{8,}})", re.ASCII)
+
 
 def folder_of(checkpoints: Path, step: int) -> Path:
     """Return where the checkpoint of an update is."""
     return checkpoints / f"{PREFIX}{step:08d}"
+
+
+def step_of(folder: Path) -> int:
+    """Return the update that a checkpoint is of, by its name; -1 where no run gives such a name."""
+    found = _NAME.fullmatch(folder.name)
+    return int(found[1]) if found else -1
 
 
 def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
