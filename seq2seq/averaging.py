@@ -11,7 +11,7 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing
-from seq2seq.reporting import run_of
+from seq2seq.runfolder import run_of
 from seq2seq.terminal import say, warn
 
 

@@ -20,7 +20,7 @@ from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
 from seq2seq.restoring import TRUSTED, Direction, directions_of
-from seq2seq.runfolder import leaves
+from seq2seq.runfolder import leaves, run_of
 from seq2seq.runtime import DeviceName, describe_device
 from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
@@ -204,13 +204,6 @@ def named_test_set(config: EvaluateConfig, directions: Sequence[Direction]) -> T
         references=[reference for _, reference in found.pairs],
         origin=found.origin,
     )
-
-
-def run_of(folder: Path) -> Path | None:
-    """Return the run folder that a checkpoint, or an average of some, lies in; None for one that lies elsewhere."""
-    above, run = folder.parent, folder.parent.parent
-    averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
-    return run if above.name == "checkpoints" or averaged else None
 
 
 @dataclass(frozen=True)

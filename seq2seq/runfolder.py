@@ -90,6 +90,13 @@ def begun(run: str | Path | None) -> bool:
     return any(any(checkpoints.glob(f"{start}*")) for start in (PREFIX, f"{OLD}{PREFIX}"))
 
 
+def run_of(folder: Path) -> Path | None:
+    """Return the run folder that a checkpoint, or an average of some, lies in; None for one that lies elsewhere."""
+    above, run = folder.parent, folder.parent.parent
+    averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
+    return run if above.name == "checkpoints" or averaged else None
+
+
 def write_settings(run: Path, values: Values) -> None:
     """Keep the settings of a run in its folder.
 

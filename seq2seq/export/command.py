@@ -21,7 +21,7 @@ from seq2seq.export.check import compare, random_sources
 from seq2seq.export.description import Abilities, describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, Writer, library
 from seq2seq.replacing import flush, publish
-from seq2seq.reporting import run_of
+from seq2seq.runfolder import run_of
 from seq2seq.terminal import say, warn
 from seq2seq.translate import Translator
 
