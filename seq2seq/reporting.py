@@ -84,8 +84,7 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     Raises:
         UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
     """
-    folder = checkpoint.locate(Path(config.checkpoint), warn)
-    snapshot = checkpoint.load(folder)
+    folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
     directions = directions_of(snapshot)
     if config.testset is None:
         tests = corpus_test_sets(config, snapshot.config["settings"].get("data"), len(directions) > 1)

@@ -107,7 +107,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint.
             ConfigError: its configuration names foreign code or does not fit.
         """
-        return cls.restore(checkpoint.load(checkpoint.locate(Path(path), warn)), device, allow_code, warn)
+        return cls.restore(checkpoint.load_located(Path(path), warn)[1], device, allow_code, warn)
 
     @classmethod
     def restore(

@@ -665,6 +665,33 @@ def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
         checkpoint.locate(checkpoints.parent)
 
 
+def test_what_is_located_is_loaded_as_it_is_read_once(
+    three: list[Path], checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.point(checkpoints, "best", three[0])
+    flip(three[0] / "model.safetensors")
+    read: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (read.append(str(path)), real(path, *rest, **more))[1]
+    )
+    heard: list[str] = []
+    folder, loaded = checkpoint.load_located(checkpoints.parent, heard.append)
+    assert folder == three[2].resolve()
+    assert float(loaded.weights["a.weight"][0, 0]) == 10.0
+    assert read.count(str(folder / "model.safetensors")) == 1
+    assert [words.endswith(f"; taking {folder}") for words in heard] == [True]
+    assert checkpoint.load_located(three[1])[0] == three[1].resolve()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        checkpoint.load_located(three[0])
+
+
+def test_what_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:
+    for find in (checkpoint.locate, checkpoint.load_located):
+        with pytest.raises(CheckpointError, match=r"^`init_from` must be a run folder or a checkpoint, but"):
+            find(tmp_path, setting="init_from")
+
+
 def test_a_run_folder_without_links_means_its_newest_checkpoint(three: list[Path], checkpoints: Path) -> None:
     assert checkpoint.locate(checkpoints.parent) == three[2].resolve()
 

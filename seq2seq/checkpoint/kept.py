@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, METRICS, Snapshot
@@ -17,6 +17,8 @@ from seq2seq.errors import CheckpointError, listing, suggest
 from seq2seq.plainjson import is_number, is_whole, read_values
 from seq2seq.replacing import flush, put_back
 from seq2seq.terminal import warn
+
+T = TypeVar("T")
 
 LINKS = ("last", "best")
 
@@ -120,39 +122,69 @@ def steps_in(checkpoints: Path) -> list[Path]:
     )
 
 
-def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
+def locate(path: Path, warn: Callable[[str], None] = warn, *, setting: str = "checkpoint") -> Path:
     """Return the checkpoint meant by a path: itself, or of a run folder the best, the last or the newest whole one.
 
     Args:
         path: a checkpoint, a run folder or the folder of its checkpoints.
         warn: gets a line for each checkpoint that would have been taken, but is damaged.
+        setting: where the user has named the path, for the message.
 
     Raises:
         CheckpointError: there is none; near names are offered.
     """
-    if (path / MANIFEST).is_file():
-        return path.resolve()
+    return path.resolve() if _is_checkpoint(path) else _first_usable(path, warn, setting, _refuse_damaged)[0]
+
+
+def load_located(
+    path: Path, warn: Callable[[str], None] = warn, *, setting: str = "checkpoint"
+) -> tuple[Path, Snapshot]:
+    """Return the checkpoint meant by a path, as :func:`locate` does, with its content, each file read once.
+
+    Raises:
+        CheckpointError: there is none that can be used.
+    """
+    if _is_checkpoint(path):
+        return path.resolve(), load(path.resolve())
+    return _first_usable(path, warn, setting, load)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / MANIFEST).is_file()
+
+
+def _refuse_damaged(folder: Path) -> None:
+    if problem := damage(folder):
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {problem}")
+
+
+def _first_usable(path: Path, warn: Callable[[str], None], setting: str, use: Callable[[Path], T]) -> tuple[Path, T]:
+    """Return the first checkpoint of a folder that can be used, and what it is used for; see :func:`locate`."""
     places = [folder for folder in (path, path / "checkpoints") if folder.is_dir()]
     linked = [folder / name for folder in places for name in ("best", "last") if (folder / name).is_symlink()]
     others = [other for folder in places for other in reversed(steps_in(folder))]
-    found = list(dict.fromkeys(one.resolve() for one in (*linked, *others)))
     problems: list[str] = []
-    for folder in found:
-        problem = damage(folder) if folder.is_dir() else "it is gone"
-        if problem is None:
-            for words in problems:
-                warn(f"{words}; taking {folder}")
-            return folder
-        problems.append(f"the checkpoint {folder} cannot be used: {problem}")
+    for folder in dict.fromkeys(one.resolve() for one in (*linked, *others)):
+        if not folder.is_dir():
+            problems.append(f"the checkpoint {folder} cannot be used: it is gone")
+            continue
+        try:
+            used = use(folder)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for words in problems:
+            warn(f"{words}; taking {folder}")
+        return folder, used
     if problems:
         raise CheckpointError(problems[0] + ("" if len(problems) == 1 else ", nor can any other there"))
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = suggest(path.name, siblings)
-        raise CheckpointError(f"`checkpoint` must be a run folder or a checkpoint, but {path} does not exist{near}")
+        raise CheckpointError(f"`{setting}` must be a run folder or a checkpoint, but {path} does not exist{near}")
     inside = listing(other.name for other in path.iterdir()) if path.is_dir() else "a file"
     raise CheckpointError(
-        f"`checkpoint` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
+        f"`{setting}` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
     )
 
 

@@ -100,9 +100,9 @@ def export(config: ExportConfig, values: Values) -> Path:
     """
     way = FORMATS[config.format]
     library(way.library, config.format)
-    folder = checkpoint.locate(Path(config.checkpoint), warn)
+    folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
     output = place_of_export(config, folder)
-    translator = Translator.load(folder, device="cpu", allow_code=config.allow_code, warn=warn)
+    translator = Translator.restore(snapshot, "cpu", config.allow_code, warn)
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     model = translator.model.eval()
     description = describe(model, way.abilities)
