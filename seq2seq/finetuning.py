@@ -118,7 +118,8 @@ def take_weights(model: nn.Module, snapshot: Snapshot, source: Tokenizer, target
     taken = Taken(total=len(own), unused=sorted(weights.keys() - own.keys()))
     rows: dict[str, _Rows] = {}
     for side, tokenizer, names in (("source", source, OF_SOURCE), ("target", target, OF_TARGET)):
-        shared = _Rows.between(tokenizer_of(snapshot, side), tokenizer)
+        before = Tokenizer(snapshot.model_of(side), f"the {side} tokenizer of the checkpoint")
+        shared = _Rows.between(before, tokenizer)
         if shared is not None and any(name in own for name in names):
             rows |= dict.fromkeys(names, shared)
             taken.pieces.append(f"another {side} vocabulary: {shared.words} are there, too, taken by spelling")
@@ -169,17 +170,6 @@ class _Rows:
         here = [row for row, piece in enumerate(now.pieces(range(now.vocab_size))) if piece in places]
         there = [places[piece] for piece in now.pieces(here)]
         return cls(there, here, before.vocab_size, f"{len(here):,} of {now.vocab_size:,} pieces")
-
-
-def tokenizer_of(snapshot: Snapshot, side: str) -> Tokenizer:
-    """Return a checkpoint's tokenizer of the ``source`` or the ``target``.
-
-    Raises:
-        DataError: it is no tokenizer.
-    """
-    models = snapshot.tokenizers
-    serialized = models[f"{side}.model" if f"{side}.model" in models else "tokenizer.model"]
-    return Tokenizer(serialized, f"the {side} tokenizer of the checkpoint")
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import model_type
 from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import Prepared, PreparedData
+from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, trainable
@@ -244,8 +245,8 @@ def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
     """Return the SentencePiece models under the names they have in a checkpoint."""
     source, target = data.source_tokenizer, data.target_tokenizer
     if source is target:
-        return {"tokenizer.model": source.serialized}
-    return {"source.model": source.serialized, "target.model": target.serialized}
+        return {JOINT_MODEL: source.serialized}
+    return {SIDE_MODELS["source"]: source.serialized, SIDE_MODELS["target"]: target.serialized}
 
 
 def test_sets(config: RunConfig, data: PreparedData) -> list[TestSet]:

@@ -125,13 +125,11 @@ class Translator:
             DataError: its tokenizer cannot be used.
         """
         settings = snapshot.config["settings"]
-        parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
         allowed = None if allow_code is None else (TRUSTED, *allow_code)
-        architecture = parse(Architecture, parts, allowed=allowed)
-        models = snapshot.tokenizers
-        both = "tokenizer.model" in models
-        source = Tokenizer(models["tokenizer.model" if both else "source.model"])
-        target = source if both else Tokenizer(models["target.model"])
+        architecture = parse(Architecture, Architecture.part_of(settings), allowed=allowed)
+        source_model, target_model = snapshot.model_of("source"), snapshot.model_of("target")
+        source = Tokenizer(source_model)
+        target = source if target_model is source_model else Tokenizer(target_model)
         place = choose_device(device)
         check_size(architecture, (source.vocab_size, target.vocab_size), snapshot)
         model = architecture.build(source.vocab_size, target.vocab_size)

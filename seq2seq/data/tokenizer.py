@@ -27,6 +27,12 @@ from seq2seq.errors import ConfigError, DataError, listing, suggest
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Ids of padding, unknown piece, start and end of a sentence, in every vocabulary."""
 
+JOINT_MODEL = "tokenizer.model"
+"""What the model of both languages is called in a checkpoint."""
+
+SIDE_MODELS = {"source": "source.model", "target": "target.model"}
+"""What the models are called there, where each side has its own."""
+
 WORD_START = "▁"
 """What SentencePiece writes for the space before a word, at the start of the word's first piece."""
 
