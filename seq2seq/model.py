@@ -142,6 +142,11 @@ class Seq2SeqModel(nn.Module):
         return dropout(embedding(ids) * self.scale, self.dropout, self.training)
 
     @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    @property
     def num_parameters(self) -> int:
         """Trainable numbers, each tied matrix counted once."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -274,7 +274,7 @@ def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator
     """Return what a reader of the report wants to know about the model."""
     settings = snapshot.config["settings"]
     averaged = snapshot.metrics.get(checkpoint.AVERAGED)
-    device = next(translator.model.parameters()).device
+    device = translator.model.device
     return {
         "checkpoint": str(folder),
         "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",

@@ -123,7 +123,7 @@ def score_pairs(
     source_ids, target_ids = pack(sources), pack(targets)
     filled = np.flatnonzero(source_ids.lengths)
     widths = np.maximum(source_ids.lengths, target_ids.lengths)[filled] + 1
-    device = next(translator.model.parameters()).device
+    device = translator.model.device
     scored: dict[int, list[float]] = {}
 
     def scores_of(rows: Integers) -> list[list[float]]:

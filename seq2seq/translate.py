@@ -242,7 +242,7 @@ class Translator:
         numbers = (
             torch.tensor(rows, dtype=torch.int64) + first + torch.tensor(order, dtype=torch.int64) * _FURTHER_PART
         )
-        device = next(self.model.parameters()).device
+        device = self.model.device
         scorer = Scorer(*self.models)
         done = 0
 

@@ -68,7 +68,7 @@ def _kind(snapshot: Snapshot) -> Json:
         "tokenizers": {
             name: f"SHA-256 {hashlib.sha256(data).hexdigest()[:16]}" for name, data in snapshot.tokenizers.items()
         },
-        "directions": {"direction": config.get("directions") or [config.get("languages")]},
+        "directions": {"direction": config.get("directions")},
         "architecture": Architecture.part_of(settings),
         "weights": {
             name: f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"

@@ -268,7 +268,7 @@ def _read(
     """
     source, target = pack(sources), pack(targets)
     filled = np.flatnonzero(source.lengths)
-    device = next(models[0].parameters()).device
+    device = models[0].device
 
     def seen(rows: Integers) -> list[tuple[Integers, Batch, T]]:
         batch = make_batch(source, target, rows).to(device)

@@ -144,7 +144,7 @@ def heat_maps(translator: Translator, found: Sequence[Sequence[Part]]) -> list[H
     # Spread over the test set, so that the choice is nobody's.
     chosen = fitting[:: max(1, len(fitting) // HEAT_MAPS)][:HEAT_MAPS]
     maps = []
-    device = next(translator.model.parameters()).device
+    device = translator.model.device
     for row in chosen:
         batch = make_batch(pack([sources[row]]), pack([translations[row]]), np.array([0]))
         layers = [

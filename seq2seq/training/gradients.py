@@ -50,7 +50,7 @@ class Gradients:
 
     def __init__(self, model: Seq2SeqModel, objective: Objective, precision: torch.dtype) -> None:
         self.model, self.objective, self.precision = model, objective, precision
-        self.device = next(model.parameters()).device
+        self.device = model.device
         self.limit = math.inf
         self.largest = self.cut_updates = 0
 

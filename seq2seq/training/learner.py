@@ -47,7 +47,7 @@ class Learner:
     ) -> None:
         self.model, self.gradients, self.optimizer, self.clip_norm = model, gradients, optimizer, clip_norm
         self.average = ExponentialAverage(model.parameters(), ema_decay) if ema_decay else None
-        self.device = next(model.parameters()).device
+        self.device = model.device
         self.culprits: list[str] = []
 
     def update(self, batches: Sequence[Batch], factor: float, step: int) -> Tensor | None:

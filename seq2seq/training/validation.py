@@ -117,7 +117,7 @@ class Validator:
     def _loss(self, source: Sequences, target: Sequences, stopping: Callable[[], bool]) -> tuple[float, int]:
         """Return the negative log-likelihood of all target pieces, in nats, and their number."""
         model = self.translator.model
-        device = next(model.parameters()).device
+        device = model.device
         total, tokens = 0.0, 0
         for rows in batches_in_order(np.maximum(source.lengths, target.lengths) + 1, self.max_tokens):
             if stopping():
