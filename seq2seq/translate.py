@@ -207,6 +207,7 @@ class Translator:
         *,
         first: int = 1,
         between: Callable[[float], None] = _nothing,
+        warn: Callable[[str], None] | None = None,
     ) -> list[list[Part]]:
         """Translate lines: each in one part, an empty one in none, and one that is too long in several.
 
@@ -223,13 +224,14 @@ class Translator:
             first: number of the first line, for warnings and for searches that draw.
             between: called before each batch with the share of this call's work that is done; what it raises ends
                 the call, so a caller can give up.
+            warn: gets the warnings of this call; None for the translator's own.
 
         Raises:
             ConfigError: ``target`` is not a language of the model.
             DataError: a prefix cannot be written in the model's pieces, or is longer than a translation may be.
         """
         pieces = search.over_pieces
-        parts = cut(lines, self.source_tokenizer, target, pieces.max_source_length, first, self.warn)
+        parts = cut(lines, self.source_tokenizer, target, pieces.max_source_length, first, warn or self.warn)
         every = list(chain.from_iterable(parts))
         rows = [row for row, of_line in enumerate(parts) for _ in of_line]
         order = [place for of_line in parts for place in range(len(of_line))]

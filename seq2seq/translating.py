@@ -187,7 +187,7 @@ def translate_text(
         DataError: a file cannot be used.
     """
     damaged = Few(warn, "lines had bytes that are no UTF-8")
-    translator.warn = long = Few(warn, "lines were longer than search.max_source_length")
+    long = Few(warn, "lines were longer than search.max_source_length")
     first = 1
     for lines, prefixes in with_prefixes(groups(source, BUFFERED_LINES, damaged), config):
         found = translator.in_parts(
@@ -197,6 +197,7 @@ def translate_text(
             prefixes,
             first=first,
             between=partial(_show, meter, len(lines)),
+            warn=long,
         )
         if config.format == "text":
             written = (joined(parts)[0].text for parts in found)
