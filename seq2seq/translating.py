@@ -290,8 +290,8 @@ def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
 def output_file(path: Path | None) -> Iterator[IO[bytes]]:
     """Give a file, or standard output, to write to.
 
-    A plain file gets its name only when all of it is written, so a translation of a file may even go over that file.
-    Pipes and devices are written as they are.
+    A plain file gets its name only when all of it is written, so where that fails the old one is as it was. Pipes
+    and devices are written as they are.
 
     Raises:
         DataError: the file cannot be written.
