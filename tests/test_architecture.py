@@ -211,7 +211,9 @@ def name_of(path: Path) -> str:
 
 FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = sorted(FILES.keys() - SHELLS)
-PATHS = {str(path.relative_to(PACKAGE).with_suffix("")) for path in FILES.values() if path.name != "__init__.py"}
+PATHS = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")} - {
+    str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.glob("*/**/__init__.py")
+}
 
 
 def rank(module: str) -> int:
