@@ -18,6 +18,7 @@ from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import model_type
 from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import PreparedData
+from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
 from seq2seq.errors import ConfigError
 from seq2seq.finetuning import begin_with, freeze, trainable
 from seq2seq.flops import pair_cost
@@ -227,5 +228,5 @@ def tokenizer_files(data: PreparedData) -> dict[str, bytes]:
     """Return the SentencePiece models under the names they have in a checkpoint."""
     source, target = data.source_tokenizer, data.target_tokenizer
     if source is target:
-        return {"tokenizer.model": source.serialized}
-    return {"source.model": source.serialized, "target.model": target.serialized}
+        return {JOINT_MODEL: source.serialized}
+    return {SIDE_MODELS["source"]: source.serialized, SIDE_MODELS["target"]: target.serialized}

@@ -11,7 +11,7 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing
-from seq2seq.reporting import run_of
+from seq2seq.runfolder import run_of
 from seq2seq.terminal import say, warn
 
 
@@ -80,7 +80,10 @@ def chosen(config: AverageConfig) -> list[Path]:
         ConfigError: there are fewer than asked for, or one is named twice.
     """
     if config.checkpoints:
-        folders = [checkpoint.locate(Path(path), warn) for path in config.checkpoints]
+        folders = [
+            checkpoint.locate(Path(path), warn, setting=f"checkpoints[{place}]")
+            for place, path in enumerate(config.checkpoints)
+        ]
         twice = [folder for place, folder in enumerate(folders) if folder in folders[:place]]
         if twice:
             raise ConfigError(f"`checkpoints` must be different ones, but {twice[0]} is meant by two of them")
@@ -113,11 +116,11 @@ def metric_of(checkpoints: Path) -> checkpoint.Metric:
     Raises:
         CheckpointError: all of them are damaged.
     """
-    newest, warnings = checkpoint.newest_valid(checkpoints)
+    newest, warnings = checkpoint.load_newest(checkpoints)
     for words in warnings:
         warn(words)
     assert newest is not None
-    trainer = checkpoint.load(newest).config["settings"].get("trainer", {})
+    trainer = newest.config["settings"].get("trainer", {})
     return "loss" if trainer.get("best_metric") == "loss" else "bleu"
 
 

@@ -41,6 +41,9 @@ MEANINGS = {
 }
 """Why a filter drops a pair."""
 
+LONGEST = "The longest pairs"
+"""The table that the charts of lengths stand before."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -83,7 +86,7 @@ def tables_of(manifest: dict[str, Any], statistics: dict[str, Any]) -> list[Tabl
         _repeated(manifest),
         _splits(manifest, statistics),
         _coverage(statistics["coverage"]),
-        _extreme("The longest pairs", statistics["splits"][TRAIN]["longest"]),
+        _extreme(LONGEST, statistics["splits"][TRAIN]["longest"]),
         _extreme("The most uneven pairs", statistics["splits"][TRAIN]["most_uneven"]),
         _origin(manifest),
     ]
@@ -231,8 +234,9 @@ def page_of(manifest: dict[str, Any], statistics: dict[str, Any], tables: Sequen
         figure(length_chart({side: sides[side]["lengths"] for side in ("source", "target")}, title=split), split)
         for split, sides in statistics["splits"].items()
     ]
-    bodies = [(table.title, _table(table)) for table in tables if table.rows]
-    bodies.insert(len(bodies) - 3, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
+    bodies = [(table.title, _table(table) if table.rows else "") for table in tables]
+    place = [table.title for table in tables].index(LONGEST)
+    bodies.insert(place, ("Lengths", f'<div class="grid">{"".join(charts)}</div>'))
     title = _title(manifest)
     header = (
         f'<p class="kicker">Data report</p>\n<h1>{escaped(title)}</h1>\n<div class="headline">'

@@ -51,7 +51,7 @@ def load_together(
     members: list[Translator] = []
     directions: list[Direction] = []
     for path in paths:
-        snapshot = checkpoint.load(checkpoint.locate(Path(path), warn))
+        _, snapshot = checkpoint.load_located(Path(path), warn)
         found = directions_of(snapshot)
         if members and sorted(found) != sorted(directions):
             known, given = (listing(f"{source}-{target}" for source, target in each) for each in (directions, found))

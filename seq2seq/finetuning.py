@@ -13,7 +13,7 @@ from torch import nn
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig
-from seq2seq.errors import CheckpointError, ConfigError, suggest
+from seq2seq.errors import ConfigError, suggest
 from seq2seq.runfolder import begun
 from seq2seq.terminal import say, warn
 
@@ -30,18 +30,6 @@ OF_TARGET = (TARGET_EMBEDDING, "output.weight", "output.bias")
 """Parameters with one row for each piece of a vocabulary."""
 
 
-def locate_initial(path: str) -> Path:
-    """Return the checkpoint that initial weights come from.
-
-    Raises:
-        CheckpointError: there is none at ``path``.
-    """
-    try:
-        return checkpoint.locate(Path(path), warn)
-    except CheckpointError as error:
-        raise CheckpointError(str(error).replace("`checkpoint`", "`init_from`", 1)) from None
-
-
 def begin_with(model: nn.Module, path: str, source: Tokenizer, target: Tokenizer) -> None:
     """Give a new model the weights of a run or a checkpoint, as far as they fit, and say how far.
 
@@ -54,8 +42,8 @@ def begin_with(model: nn.Module, path: str, source: Tokenizer, target: Tokenizer
     Raises:
         UserError: there is no checkpoint that can be used, or nothing of it fits.
     """
-    folder = locate_initial(path)
-    taken = take_weights(model, checkpoint.load(folder), source, target)
+    folder, snapshot = checkpoint.load_located(Path(path), warn, setting="init_from")
+    taken = take_weights(model, snapshot, source, target)
     for words in taken.lines(folder):
         say(words)
     if 2 * taken.count < taken.total:
@@ -130,7 +118,8 @@ def take_weights(model: nn.Module, snapshot: Snapshot, source: Tokenizer, target
     taken = Taken(total=len(own), unused=sorted(weights.keys() - own.keys()))
     rows: dict[str, _Rows] = {}
     for side, tokenizer, names in (("source", source, OF_SOURCE), ("target", target, OF_TARGET)):
-        shared = _Rows.between(tokenizer_of(snapshot, side), tokenizer)
+        before = Tokenizer(snapshot.model_of(side), f"the {side} tokenizer of the checkpoint")
+        shared = _Rows.between(before, tokenizer)
         if shared is not None and any(name in own for name in names):
             rows |= dict.fromkeys(names, shared)
             taken.pieces.append(f"another {side} vocabulary: {shared.words} are there, too, taken by spelling")
@@ -181,17 +170,6 @@ class _Rows:
         here = [row for row, piece in enumerate(now.pieces(range(now.vocab_size))) if piece in places]
         there = [places[piece] for piece in now.pieces(here)]
         return cls(there, here, before.vocab_size, f"{len(here):,} of {now.vocab_size:,} pieces")
-
-
-def tokenizer_of(snapshot: Snapshot, side: str) -> Tokenizer:
-    """Return a checkpoint's tokenizer of the ``source`` or the ``target``.
-
-    Raises:
-        DataError: it is no tokenizer.
-    """
-    models = snapshot.tokenizers
-    serialized = models[f"{side}.model" if f"{side}.model" in models else "tokenizer.model"]
-    return Tokenizer(serialized, f"the {side} tokenizer of the checkpoint")
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> tuple[int, int]:

@@ -11,17 +11,23 @@ from seq2seq.splitting import separators
 from seq2seq.translate import Translator, evaluating
 
 
-def align(translator: Translator, found: Sequence[Sequence[Part]]) -> Iterator[list[str]]:
+def align(translator: Translator, found: Sequence[Sequence[Part]], *, max_tokens: int) -> Iterator[list[str]]:
     """Give, for each line, the links of each of its translations, as one line in Pharaoh format.
 
     The models read the translations again as texts, so that words are those between spaces. Of a line in several
     parts, links never lead from one part to another.
+
+    Args:
+        translator: the model or the ensemble.
+        found: the translated lines.
+        max_tokens: pieces in one batch, padding included, on the longer side.
     """
     pairs = [(part.ids, one.text) for parts in found for part in parts for one in part.found]
     targets = translator.target_tokenizer.encode([text for _, text in pairs])
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
+    sources = [ids for ids, _ in pairs]
     with evaluating(translator.models):
-        links = iter(attention_links(translator.models, *tokenizers, [ids for ids, _ in pairs], targets))
+        links = iter(attention_links(translator.models, *tokenizers, sources, targets, max_tokens=max_tokens))
     for parts in found:
         of_parts = [[next(links) for _ in part.found] for part in parts]
         yield [format_links(each) for each in _links_of_line(parts, of_parts)] if parts else [""]

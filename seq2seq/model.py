@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
-from seq2seq.config import Component
+from seq2seq.config import Component, Values
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.decoders.base import Decoder, DecoderState
@@ -38,6 +38,11 @@ class Architecture:
     attention: Component[Attention]
     self_attention: Component[Attention]
     decoder: Component[Decoder]
+
+    @classmethod
+    def part_of(cls, settings: Values) -> dict[str, Any]:
+        """Return the settings of a model, of those of a run."""
+        return {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
 
     def build(self, source_vocabulary: int, target_vocabulary: int) -> Seq2SeqModel:
         """Build the model, freshly initialised from torch's current seed.
@@ -135,6 +140,11 @@ class Seq2SeqModel(nn.Module):
 
     def _embed(self, embedding: nn.Embedding, ids: Tensor) -> Tensor:
         return dropout(embedding(ids) * self.scale, self.dropout, self.training)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
 
     @property
     def num_parameters(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
@@ -29,7 +30,7 @@ class LossSums(NamedTuple):
     nll: Tensor
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """Turns a model and a batch into sums of losses.
 
     Attributes:
@@ -47,6 +48,7 @@ class Objective(nn.Module):
             ConfigError: names the setting to change.
         """
 
+    @abstractmethod
     def forward(self, model: Seq2SeqModel, batch: Batch) -> LossSums:
         """Return the sums over the batch's target tokens."""
         raise NotImplementedError
@@ -167,6 +169,7 @@ class AttentionObjective(CrossEntropy):
         sums = self.of_hidden(model, batch, output.hidden)
         return sums._replace(total=sums.total + self.weight * self.term(model, batch, output.weights))
 
+    @abstractmethod
     def term(self, model: Seq2SeqModel, batch: Batch, weights: Sequence[Tensor]) -> Tensor:
         """Return the term, summed over target tokens.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from seq2seq.errors import ConfigError
 from seq2seq.sharding import like
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """Updates a model's parameters; the schedule's factor multiplies every group's own learning rate.
 
     Args:
@@ -31,6 +33,7 @@ class Optimizer:
     groups: torch.optim.Optimizer
     moments: ClassVar[int] = 2
 
+    @abstractmethod  # for whoever derives has to set the groups
     def __init__(self, named: NamedParameters) -> None:
         self.named = named
 
@@ -79,7 +82,7 @@ class Optimizer:
             placed = like(value, parameter) if value.shape == parameter.shape else value.to(parameter.device)
             self.groups.state[parameter][kind] = placed.clone()
 
-    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:
+    def check_state(self, kind: str, name: str, parameter: Tensor, value: Tensor) -> None:  # noqa: B027 - may stay
         """Refuse a piece of state that this optimizer cannot have left; here, nothing is known of it.
 
         Args:
@@ -159,9 +162,10 @@ class Progress:
     fraction: float
 
 
-class Schedule:
+class Schedule(ABC):
     """A factor of the learning rate, as a pure function of a run's progress."""
 
+    @abstractmethod
     def factor(self, progress: Progress) -> float:
         """Return the factor, usually from 0 to 1."""
         raise NotImplementedError
@@ -226,9 +230,17 @@ class WarmupStableDecay(Schedule):
         warmup: share of the run until the peak.
         decay: share of the run over which the factor falls.
         minimum: the last factor.
+
+    Raises:
+        ConfigError: the factor would have to fall before it has risen.
     """
 
     def __init__(self, *, warmup: Probability, decay: Fraction, minimum: Fraction) -> None:
+        if warmup + decay > 1:
+            raise ConfigError(
+                f"`decay` must be at most what the `warmup` of {warmup:g} leaves of the run, {1 - warmup:g}, "
+                f"but is {decay:g} instead"
+            )
         self.warmup = warmup
         self.decay = decay
         self.minimum = minimum

@@ -57,6 +57,30 @@ def write_whole(path: Path, content: bytes | Iterable[str]) -> None:
         file.writelines(part.encode("utf-8", "backslashreplace") for part in parts)
 
 
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """Give a folder to fill that gets its name when the ``with`` block ends, and is gone if that fails.
+
+    What was in it is flushed to the disk before. Where the name is taken, see :func:`publish`.
+
+    Raises:
+        OSError: the disk refuses; whatever had the name before is untouched.
+    """
+    unfinished = final.with_name(f".{final.name}-{os.getpid()}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        yield unfinished
+        for path in unfinished.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        flush(unfinished)
+        publish(unfinished, final)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def publish(temporary: Path, final: Path) -> None:
     """Give a finished folder its name; where that is taken, the folder that has it goes afterwards.
 

@@ -20,7 +20,7 @@ from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
 from seq2seq.restoring import TRUSTED, Direction, directions_of
-from seq2seq.runfolder import leaves
+from seq2seq.runfolder import leaves, run_of
 from seq2seq.runtime import DeviceName, describe_device
 from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
@@ -84,8 +84,7 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     Raises:
         UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
     """
-    folder = checkpoint.locate(Path(config.checkpoint), warn)
-    snapshot = checkpoint.load(folder)
+    folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
     directions = directions_of(snapshot)
     if config.testset is None:
         tests = corpus_test_sets(config, snapshot.config["settings"].get("data"), len(directions) > 1)
@@ -206,13 +205,6 @@ def named_test_set(config: EvaluateConfig, directions: Sequence[Direction]) -> T
     )
 
 
-def run_of(folder: Path) -> Path | None:
-    """Return the run folder that a checkpoint, or an average of some, lies in; None for one that lies elsewhere."""
-    above, run = folder.parent, folder.parent.parent
-    averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
-    return run if above.name == "checkpoints" or averaged else None
-
-
 @dataclass(frozen=True)
 class _DataOnly:
     data: Component[Corpus]
@@ -282,7 +274,7 @@ def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator
     """Return what a reader of the report wants to know about the model."""
     settings = snapshot.config["settings"]
     averaged = snapshot.metrics.get(checkpoint.AVERAGED)
-    device = next(translator.model.parameters()).device
+    device = translator.model.device
     return {
         "checkpoint": str(folder),
         "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ def directions_of(snapshot: checkpoint.Snapshot) -> list[Direction]:
     Raises:
         CheckpointError: it does not say.
     """
-    found = snapshot.config.get("directions") or [snapshot.config.get("languages")]  # one, before there were mixtures
+    found: Any = snapshot.config.get("directions")
     try:
         return [(str(source), str(target)) for source, target in found]
     except (TypeError, ValueError):

@@ -22,7 +22,7 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import freeze, lasting, locate_initial
+from seq2seq.finetuning import freeze, lasting
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.processes import Processes, together
@@ -68,6 +68,7 @@ def check_parts(config: RunConfig) -> None:
         model = config.build(sizes[0], sizes[-1])
         freeze(model, config.freeze)
         make_learner(config, model, config.objective(), torch.float32, Processes())
+    config.scheduler()
     config.objective().check(model)
     if not brought:
         for kind in {model_type(tokenizer.serialized) for tokenizer in given} or {config.tokenizer.type}:
@@ -95,7 +96,7 @@ def train(config: RunConfig, values: Values) -> Path:
         if config.run_dir is not None:
             refuse_changes(Path(config.run_dir), values)  # before hours of preparing
         if config.init_from is not None and not begun(config.run_dir):
-            locate_initial(config.init_from)  # before hours of preparing
+            checkpoint.locate(Path(config.init_from), warn, setting="init_from")  # before hours of preparing
         data = shared_data(processes, partial(prepare_data, config))
         tests = test_sets(config, data)
         config = with_token_budget(config, data, device, processes)
@@ -119,11 +120,11 @@ def evaluate_run(config: RunConfig, run: Path, tests: Sequence[TestSet]) -> None
     """Evaluate the best checkpoint of a finished run; where that is damaged, the last, in a folder named after it."""
     if not tests:
         return
-    folder = checkpoint.locate(run, warn)
+    folder, snapshot = checkpoint.load_located(run, warn)
     best = run / "checkpoints" / "best"
     other = f"-{folder.name}" if best.is_symlink() and best.resolve() != folder else ""
     # One's own run is trusted: its parts may come from any package.
-    report = Reporter(folder, checkpoint.load(folder), config.search, config.trainer.device, None)
+    report = Reporter(folder, snapshot, config.search, config.trainer.device, None)
     for test in tests:
         report(test, run / "evaluation" / f"{test.split}{other}")
 

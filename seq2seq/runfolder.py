@@ -16,6 +16,7 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint.writing import PREFIX
 from seq2seq.config import Values, without_unit
 from seq2seq.errors import ConfigError
+from seq2seq.plainjson import is_number, read_values
 from seq2seq.replacing import OLD, write_whole
 from seq2seq.search import PieceSearch
 from seq2seq.spelling import changes, differences
@@ -89,9 +90,23 @@ def begun(run: str | Path | None) -> bool:
     return any(any(checkpoints.glob(f"{start}*")) for start in (PREFIX, f"{OLD}{PREFIX}"))
 
 
+def run_of(folder: Path) -> Path | None:
+    """Return the run folder that a checkpoint, or an average of some, lies in; None for one that lies elsewhere."""
+    above, run = folder.parent, folder.parent.parent
+    averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
+    return run if above.name == "checkpoints" or averaged else None
+
+
 def write_settings(run: Path, values: Values) -> None:
-    """Keep the settings of a run in its folder."""
-    write_whole(run / SETTINGS, json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    """Keep the settings of a run in its folder.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        write_whole(run / SETTINGS, json.dumps(dict(values), indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise ConfigError(f"`run_dir` must be a folder that can be written, but is not: {error}") from None
 
 
 def find_previous(run: Path, values: Values, data_key: str) -> checkpoint.Snapshot | None:
@@ -131,9 +146,9 @@ def settings_in(run: str | Path | None) -> dict[str, Any] | None:
     if run is None or not begun(run):
         return None
     try:
-        settings: dict[str, Any] = upgraded(json.loads((Path(run) / SETTINGS).read_text(encoding="utf-8")))
+        settings: dict[str, Any] = upgraded(read_values(Path(run) / SETTINGS))
         decisive(settings)
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return settings
 
@@ -177,8 +192,8 @@ def changed_yardsticks(before: Values, now: Values) -> list[str]:
     """Return the keys of settings that have changed and by which validations cannot be compared any more."""
     old, new = leaves(before), leaves(now)
     keys = [f"trainer.{key}" for key in YARDSTICK]
-    beam = max(int(values.get("trainer.validation_beam") or 1) for values in (old, new))
-    taken = RULES + PENALTIES * (beam > 1)
+    with_beam = any(without_unit(values.get("trainer.validation_beam") or 1) != 1 for values in (old, new))
+    taken = RULES + PENALTIES * with_beam
     keys += sorted(
         key for key in old.keys() & new.keys() if key.startswith("search.") and key.rpartition(".")[2] in taken
     )
@@ -219,7 +234,8 @@ def decisive(values: Values) -> dict[str, Any]:
     # By whatever names a user has given, so that one more or one less is a difference too.
     weights = {key: kept.pop(key) for key in sorted(kept) if key.startswith("mixing.weights.")}
     if weights:
-        named = (f"{key.removeprefix('mixing.weights.')}: {float(weight):g}" for key, weight in weights.items())
+        numbers = {key: f"{weight:g}" if is_number(weight) else weight for key, weight in weights.items()}
+        named = (f"{key.removeprefix('mixing.weights.')}: {number}" for key, number in numbers.items())
         kept["mixing.weights"] = f"{{{', '.join(named)}}}"
     return kept
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, UserError
+
+T = TypeVar("T")
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -107,6 +111,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def in_halves(rows: npt.NDArray[np.int64], work: Callable[[npt.NDArray[np.int64]], list[T]], refusal: str) -> list[T]:
+    """Return what comes of some rows, in their order; together, or in halves where memory does not suffice.
+
+    Args:
+        rows: which ones; at least one.
+        work: gives one result for each of the rows that it gets.
+        refusal: what to say where not even one of them fits.
+
+    Raises:
+        UserError: says so.
+    """
+    try:
+        return work(rows)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if len(rows) == 1:
+        raise UserError(refusal)
+    return [one for half in np.array_split(rows, 2) for one in in_halves(half, work, refusal)]
 
 
 def seed_everything(seed: int) -> None:

@@ -16,14 +16,17 @@ import torch
 from seq2seq.config import NonNegativeFloat, PositiveInt, Values
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import Pair, read_pairs, single_line
+from seq2seq.data.sequences import Integers
 from seq2seq.ensemble import load_together
 from seq2seq.errors import DataError
-from seq2seq.runtime import DeviceName
+from seq2seq.runtime import DeviceName, in_halves
 from seq2seq.search.base import length_penalty
 from seq2seq.search.scoring import score_targets
 from seq2seq.terminal import warn
-from seq2seq.translate import BUFFERED_LINES, Translator
+from seq2seq.translate import BUFFERED_LINES, Translator, evaluating
 from seq2seq.translating import check_language, output_lines, refuse_overwriting, several
+
+TOO_LARGE = "a single pair of lines cannot be scored in the memory of the device; give device=cpu, or leave it out"
 
 LONGEST = 4096
 """Pieces of a line, at most: attention takes the square of them in memory and time."""
@@ -84,7 +87,7 @@ def score(config: ScoreConfig, values: Values) -> None:
     output = None if config.output is None else Path(config.output)
     refuse_overwriting(output, {"source": config.source, "target": config.target})
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
-    check_language("language", config.language, directions)
+    check_language("language", config.language, translator, directions)
     pairs, done = iter(read_pairs(config.source, config.target)), 0
     with output_lines(config.output) as write:
         while chunk := list(islice(pairs, BUFFERED_LINES)):
@@ -120,13 +123,18 @@ def score_pairs(
     source_ids, target_ids = pack(sources), pack(targets)
     filled = np.flatnonzero(source_ids.lengths)
     widths = np.maximum(source_ids.lengths, target_ids.lengths)[filled] + 1
-    device = next(translator.model.parameters()).device
-    for model in translator.models:
-        model.eval()
+    device = translator.model.device
     scored: dict[int, list[float]] = {}
-    for part in batches_in_order(widths, config.max_tokens):
-        batch = make_batch(source_ids, target_ids, filled[part]).to(device)
-        scored |= zip(filled[part].tolist(), score_targets(batch, *translator.models).tolist(), strict=True)
+
+    def scores_of(rows: Integers) -> list[list[float]]:
+        batch = make_batch(source_ids, target_ids, rows).to(device)
+        found: list[list[float]] = score_targets(batch, *translator.models).tolist()
+        return found
+
+    with evaluating(translator.models):
+        for part in batches_in_order(widths, config.max_tokens):
+            rows = filled[part]
+            scored |= zip(rows.tolist(), in_halves(rows, scores_of, TOO_LARGE), strict=True)
     for row, ids in enumerate(targets):
         each = scored[row][: len(ids) + 1] if row in scored else []
         pieces = [*translator.target_tokenizer.pieces(ids), "</s>"] if each else []

@@ -24,9 +24,8 @@ from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.parts import Part, cut, joined, tagged
 from seq2seq.restoring import TRUSTED, check_size, load_weights
-from seq2seq.runtime import DeviceName, choose_device
+from seq2seq.runtime import DeviceName, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
-from seq2seq.search.fitting import in_halves
 from seq2seq.terminal import warn as warn_user
 
 BUFFERED_LINES = 2048
@@ -34,6 +33,11 @@ BUFFERED_LINES = 2048
 
 WIDEST = 1024
 """Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
+
+TOO_LARGE = (
+    "a single sentence cannot be translated in the memory of the device; lower `search.max_source_length` or keep "
+    "fewer hypotheses"
+)
 
 # Parts of a line draw by different chances: part k of line n is taken for line n + k * 2^40.
 _FURTHER_PART = 1 << 40
@@ -103,7 +107,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint.
             ConfigError: its configuration names foreign code or does not fit.
         """
-        return cls.restore(checkpoint.load(checkpoint.locate(Path(path), warn)), device, allow_code, warn)
+        return cls.restore(checkpoint.load_located(Path(path), warn)[1], device, allow_code, warn)
 
     @classmethod
     def restore(
@@ -121,13 +125,11 @@ class Translator:
             DataError: its tokenizer cannot be used.
         """
         settings = snapshot.config["settings"]
-        parts = {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings}
         allowed = None if allow_code is None else (TRUSTED, *allow_code)
-        architecture = parse(Architecture, parts, allowed=allowed)
-        models = snapshot.tokenizers
-        both = "tokenizer.model" in models
-        source = Tokenizer(models["tokenizer.model" if both else "source.model"])
-        target = source if both else Tokenizer(models["target.model"])
+        architecture = parse(Architecture, Architecture.part_of(settings), allowed=allowed)
+        source_model, target_model = snapshot.model_of("source"), snapshot.model_of("target")
+        source = Tokenizer(source_model)
+        target = source if target_model is source_model else Tokenizer(target_model)
         place = choose_device(device)
         check_size(architecture, (source.vocab_size, target.vocab_size), snapshot)
         model = architecture.build(source.vocab_size, target.vocab_size)
@@ -205,6 +207,7 @@ class Translator:
         *,
         first: int = 1,
         between: Callable[[float], None] = _nothing,
+        warn: Callable[[str], None] | None = None,
     ) -> list[list[Part]]:
         """Translate lines: each in one part, an empty one in none, and one that is too long in several.
 
@@ -221,13 +224,14 @@ class Translator:
             first: number of the first line, for warnings and for searches that draw.
             between: called before each batch with the share of this call's work that is done; what it raises ends
                 the call, so a caller can give up.
+            warn: gets the warnings of this call; None for the translator's own.
 
         Raises:
             ConfigError: ``target`` is not a language of the model.
             DataError: a prefix cannot be written in the model's pieces, or is longer than a translation may be.
         """
         pieces = search.over_pieces
-        parts = cut(lines, self.source_tokenizer, target, pieces.max_source_length, first, self.warn)
+        parts = cut(lines, self.source_tokenizer, target, pieces.max_source_length, first, warn or self.warn)
         every = list(chain.from_iterable(parts))
         rows = [row for row, of_line in enumerate(parts) for _ in of_line]
         order = [place for of_line in parts for place in range(len(of_line))]
@@ -240,7 +244,7 @@ class Translator:
         numbers = (
             torch.tensor(rows, dtype=torch.int64) + first + torch.tensor(order, dtype=torch.int64) * _FURTHER_PART
         )
-        device = next(self.model.parameters()).device
+        device = self.model.device
         scorer = Scorer(*self.models)
         done = 0
 
@@ -255,7 +259,7 @@ class Translator:
         with evaluating(self.models):
             for batch in batches_in_order(filled.lengths + 1, max(1, pieces.max_tokens // pieces.width)):
                 between(done / len(every))
-                for place, found in zip(batch, in_halves(batch, find), strict=True):
+                for place, found in zip(batch, in_halves(batch, find, TOO_LARGE), strict=True):
                     every[place].found.extend(search.choose(self._texts(found)))
                 done += len(batch)
         return parts

@@ -87,8 +87,7 @@ def translate(config: TranslateConfig, values: Values) -> None:
     """
     jobs = jobs_of(config)  # refused before a model is loaded
     translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
-    check_language("target", config.target, directions)
-    translator.source_tokenizer.tag(config.target)  # refused before any line is read
+    check_language("target", config.target, translator, directions)  # refused before any line is read
     if config.output is not None and config.input is not None and is_several(config.input):
         make_folder(Path(config.output))
     bar = watched(reads_terminal=config.input is None, writes_terminal=config.output is None)
@@ -188,7 +187,7 @@ def translate_text(
         DataError: a file cannot be used.
     """
     damaged = Few(warn, "lines had bytes that are no UTF-8")
-    translator.warn = long = Few(warn, "lines were longer than search.max_source_length")
+    long = Few(warn, "lines were longer than search.max_source_length")
     first = 1
     for lines, prefixes in with_prefixes(groups(source, BUFFERED_LINES, damaged), config):
         found = translator.in_parts(
@@ -198,13 +197,14 @@ def translate_text(
             prefixes,
             first=first,
             between=partial(_show, meter, len(lines)),
+            warn=long,
         )
         if config.format == "text":
             written = (joined(parts)[0].text for parts in found)
         elif not config.alignments:
             written = (json_line(joined(parts)) for parts in found)
         else:
-            links = align(translator, found)
+            links = align(translator, found, max_tokens=config.search.over_pieces.max_tokens)
             written = (json_line(joined(parts), each) for parts, each in zip(found, links, strict=True))
         file.writelines(line.encode() + b"\n" for line in written)
         file.flush()
@@ -223,8 +223,10 @@ def several(paths: Sequence[str] | str) -> Sequence[str]:
     return [paths] if isinstance(paths, str) else paths
 
 
-def check_language(setting: str, language: str | None, directions: Iterable[Direction]) -> None:
-    """Refuse a language that the checkpoint does not translate into.
+def check_language(
+    setting: str, language: str | None, translator: Translator, directions: Iterable[Direction]
+) -> None:
+    """Refuse a language that the checkpoint does not translate into, and none where it has to be told one.
 
     Raises:
         ConfigError: names the setting and the languages.
@@ -236,6 +238,7 @@ def check_language(setting: str, language: str | None, directions: Iterable[Dire
             f"`{setting}` must be a language of the checkpoint ({listing(languages)}), "
             f"but is {language!r} instead{near}"
         )
+    translator.source_tokenizer.tag(language, setting=setting)
 
 
 def with_prefixes(
@@ -287,8 +290,8 @@ def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
 def output_file(path: Path | None) -> Iterator[IO[bytes]]:
     """Give a file, or standard output, to write to.
 
-    A plain file gets its name only when all of it is written, so a translation of a file may even go over that file.
-    Pipes and devices are written as they are.
+    A plain file gets its name only when all of it is written, so where that fails the old one is as it was. Pipes
+    and devices are written as they are.
 
     Raises:
         DataError: the file cannot be written.

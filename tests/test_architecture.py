@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -225,6 +226,9 @@ def name_of(path: Path) -> str:
 
 FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = sorted(FILES.keys() - SHELLS)
+PATHS = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")} - {
+    str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.glob("*/**/__init__.py")
+}
 
 
 def rank(module: str) -> int:
@@ -289,6 +293,18 @@ def reached(module: str) -> frozenset[str]:
 
 def test_every_row_of_the_order_has_a_module() -> None:
     assert {row for row in ORDER if not any(fnmatch(module, row) for module in MODULES)} == set()
+
+
+def test_the_table_of_rooms_tells_of_every_module_and_of_no_other() -> None:
+    text = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    told: set[str] = set()
+    for names, duty in re.findall(r"^\| (`.*?) \| (.*) \|$", text, re.MULTILINE):
+        folders = re.findall(r"`([\w/]+/)`", names)
+        files = re.findall(r"`([\w/]+)\.py`", names + duty)
+        assert [name for name in files if not any(f"{path}{name}" in PATHS for path in ("", *folders))] == []
+        told |= {f"{folder}{name}" for folder in ("", *folders) for name in files}
+        told |= {path for path in PATHS if not files and path.startswith(tuple(folders))}
+    assert PATHS - told == set()
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -97,6 +97,12 @@ def test_an_average_says_what_it_is_of_and_has_no_training_state(checkpoints: Pa
     assert found.training == found.training_tensors == {}
 
 
+def test_a_checkpoint_that_is_not_there_is_named_by_its_place(checkpoints: Path) -> None:
+    there = checkpoint.save(snapshot(weights()), checkpoints, 1)
+    with pytest.raises(CheckpointError, match=r"^`checkpoints\[1\]` must be .*nowhere does not exist"):
+        averaging(f"checkpoints=[{there},{checkpoints / 'nowhere'}]", f"output={checkpoints.parent / 'both'}")
+
+
 def test_parts_of_several_runs_are_told_apart(tmp_path: Path) -> None:
     folders = [
         checkpoint.save(snapshot(weights()), tmp_path / name / "checkpoints", 1).resolve() for name in ("one", "two")

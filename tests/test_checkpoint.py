@@ -96,7 +96,12 @@ def test_what_is_saved_is_what_is_loaded(checkpoints: Path) -> None:
         assert all(
             torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in expected.items()
         )
-    assert loaded.config == {**saved.config, "settings": upgraded(saved.config["settings"])}
+    config = {name: value for name, value in saved.config.items() if name != "languages"}
+    assert loaded.config == {
+        **config,
+        "directions": [saved.config["languages"]],  # as it is called since there are several
+        "settings": upgraded(config["settings"]),
+    }
     assert loaded.tokenizers == saved.tokenizers
     assert loaded.metrics == saved.metrics
     assert loaded.training == saved.training
@@ -424,6 +429,37 @@ def test_where_all_are_damaged_all_are_named(three: list[Path], checkpoints: Pat
     assert all(str(folder) in str(caught.value) for folder in three)
 
 
+def test_checkpoints_are_ordered_by_number_however_long_their_names_are(checkpoints: Path) -> None:
+    steps = (99_999_999, 100_000_000, 1_000_000_000)
+    folders = [checkpoint.save(snapshot(), checkpoints, step) for step in reversed(steps)][::-1]
+    assert checkpoint.steps_in(checkpoints) == folders
+    assert checkpoint.newest_valid(checkpoints)[0] == folders[2]
+    checkpoint.set_aside(checkpoints, steps[1])
+    assert checkpoint.steps_in(checkpoints) == folders[:2]
+    assert kept_after(checkpoints, 1, 0, "bleu") == [steps[1]]
+
+
+def test_a_folder_of_a_user_s_own_is_no_checkpoint_of_the_run(three: list[Path], checkpoints: Path) -> None:
+    (checkpoints / "step-backup").mkdir()
+    (checkpoints / "step-00000002-copy").mkdir()
+    assert checkpoint.newest_valid(checkpoints) == (three[2], [])
+    assert checkpoint.steps_in(checkpoints) == three
+    checkpoint.prune(checkpoints, 1, 0, "bleu")
+    assert (checkpoints / "step-backup").is_dir()
+    assert (checkpoints / "step-00000002-copy").is_dir()
+
+
+def test_where_all_earlier_ones_are_damaged_there_is_none_before(three: list[Path], checkpoints: Path) -> None:
+    for folder in three[:2]:
+        flip(folder / "model.safetensors")
+    found, warnings = checkpoint.load_newest(checkpoints, before=10)
+    assert found is None
+    assert [str(folder) in words for folder, words in zip(three[1::-1], warnings, strict=True)] == [True, True]
+    newest, warnings = checkpoint.load_newest(checkpoints)
+    assert newest is not None
+    assert (float(newest.weights["a.weight"][0, 0]), warnings) == (10.0, [])
+
+
 def test_a_run_without_checkpoints_has_no_newest_one(tmp_path: Path) -> None:
     assert checkpoint.newest_valid(tmp_path / "nothing") == (None, [])
 
@@ -632,6 +668,33 @@ def test_where_nothing_whole_is_left_the_best_checkpoint_says_why(
     flip(three[1] / "model.safetensors")
     with pytest.raises(CheckpointError, match=re.escape(f"{three[0]} cannot be used: model.safetensors is damaged")):
         checkpoint.locate(checkpoints.parent)
+
+
+def test_what_is_located_is_loaded_as_it_is_read_once(
+    three: list[Path], checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.point(checkpoints, "best", three[0])
+    flip(three[0] / "model.safetensors")
+    read: list[str] = []
+    real = os.open
+    monkeypatch.setattr(
+        os, "open", lambda path, *rest, **more: (read.append(str(path)), real(path, *rest, **more))[1]
+    )
+    heard: list[str] = []
+    folder, loaded = checkpoint.load_located(checkpoints.parent, heard.append)
+    assert folder == three[2].resolve()
+    assert float(loaded.weights["a.weight"][0, 0]) == 10.0
+    assert read.count(str(folder / "model.safetensors")) == 1
+    assert [words.endswith(f"; taking {folder}") for words in heard] == [True]
+    assert checkpoint.load_located(three[1])[0] == three[1].resolve()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged"):
+        checkpoint.load_located(three[0])
+
+
+def test_what_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:
+    for find in (checkpoint.locate, checkpoint.load_located):
+        with pytest.raises(CheckpointError, match=r"^`init_from` must be a run folder or a checkpoint, but"):
+            find(tmp_path, setting="init_from")
 
 
 def test_a_run_folder_without_links_means_its_newest_checkpoint(three: list[Path], checkpoints: Path) -> None:

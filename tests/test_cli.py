@@ -140,7 +140,7 @@ WRONG: list[tuple[str, str]] = [
     ),
     ("encoder.positions=rotary self_attention.num_heads=128", r"`encoder.positions` rotary .* have 1 instead"),
     ("tokenizer.joint=false", r"`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false"),
-    ("search.n_best=6", r"`search.n_best` must be at most `search.beam_size`, 5, but is 6 instead"),
+    ("search.n_best=6", r"`search.n_best` must be at most the `beam_size` beside it, 5, but is 6 instead"),
     (
         "search=greedy search.beam_size=3",
         r"`search=greedy` has only .*; choose `search=beam` or `search=diverse",

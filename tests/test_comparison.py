@@ -237,6 +237,17 @@ def test_folders_of_rows_are_safe_and_their_own(entry: str, other: str) -> None:
     assert row_name("dot") == "dot"
 
 
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_scores_that_cannot_be_read_are_named(run: Run, text: str) -> None:
+    finish(run)
+    [scores] = run.folder.glob("evaluation/*/scores.json")
+    scores.write_text(text)
+    with pytest.raises(
+        DataError, match=r"scores\.json must be the scores of a run, but cannot be read: .*; remove it"
+    ):
+        measure(run, DATA)
+
+
 def test_settings_of_the_user_win_over_the_experiment() -> None:
     [run] = planned(
         "attentions=[dot]", "experiments=[compare_transformer]", "seeds=[1]", 'overrides=["attention.num_heads=2"]'

@@ -17,6 +17,8 @@ from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
 from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
+from seq2seq.decoders.base import Decoder
+from seq2seq.errors import ConfigError
 from seq2seq.export.command import ExportConfig
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress
@@ -97,6 +99,35 @@ def test_the_keys_of_every_component_are_the_keyword_parameters_of_its_class(gro
     for path, node in components(compose(*overrides(group, name))):
         parameters = inspect.signature(class_of(node["_target_"])).parameters.values()
         assert node.keys() - {"_target_"} == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}, path
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("encoder", "encoders.base.Encoder"),
+        ("decoder", "decoders.base.Decoder"),
+        ("attention.normalizer", "attention.normalizers.Normalizer"),
+        ("attention.window", "attention.windows.Window"),
+        ("data", "data.corpora.base.Corpus"),
+        ("sampling", "data.sampling.Sampling"),
+        ("objective", "objectives.Objective"),
+        ("objective", "objectives.AttentionObjective"),
+        ("optimizer", "optim.Optimizer"),
+        ("scheduler", "optim.Schedule"),
+        ("search", "search.base.Search"),
+        ("search", "search.beam.BeamSearch"),
+    ],
+)
+def test_a_class_that_is_there_to_be_derived_from_is_no_part(key: str, target: str) -> None:
+    values = compose()
+    parent, _, last = key.rpartition(".")
+    (values[parent] if parent else values)[last]["_target_"] = f"seq2seq.{target}"
+    with pytest.raises(ConfigError, match=rf"`{key}\._target_` must name a kind of \w+, but .*{target}' is not one"):
+        parse(RunConfig, values)
+
+
+def test_a_decoder_lacks_nothing_that_a_model_calls() -> None:
+    assert Decoder.__abstractmethods__ == {"attentions", "init_state", "forward"}
 
 
 @pytest.mark.parametrize(("group", "name"), SHIPPED)

@@ -14,10 +14,10 @@ import pytest
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Files
 from seq2seq.data.prepare import prepare
-from seq2seq.data.statistics import Examples, coverage
+from seq2seq.data.statistics import Examples, coverage, read_statistics
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
-from seq2seq.data_report import length_chart, write_data_report
+from seq2seq.data_report import LONGEST, length_chart, page_of, tables_of, write_data_report
 
 TOKENIZER = TokenizerConfig(
     type="bpe", vocab_size=150, joint=True, character_coverage=1.0, byte_fallback=False, sample=1000
@@ -176,3 +176,18 @@ def test_lengths_are_drawn_in_few_bars(longest: int) -> None:
     chart = length_chart({"source": [1] * longest, "target": [2] * (longest // 2)}, title="train")
     assert bool(chart) is (longest > 0)
     assert chart.count("<rect") <= 32
+
+
+@pytest.mark.parametrize("empty", [set(), {LONGEST}, {"Vocabulary", "The most uneven pairs"}])
+def test_the_lengths_stand_before_the_longest_pairs_whatever_else_is_there(tmp_path: Path, empty: set[str]) -> None:
+    data = prepared(tmp_path / "corpus")
+    statistics = read_statistics(data.folder)
+    assert statistics is not None
+    tables = [
+        dataclasses.replace(table, rows=[] if table.title in empty else table.rows)
+        for table in tables_of(data.manifest, statistics)
+    ]
+    titles = re.findall("<h2>(.*?)</h2>", page_of(data.manifest, statistics, tables))
+    expected = [table.title for table in tables]
+    expected.insert(expected.index(LONGEST), "Lengths")
+    assert titles == [title for title in expected if title not in empty and title != "Portions"]

@@ -182,6 +182,18 @@ def test_a_line_that_is_too_long_is_translated_in_parts_and_named_with_its_place
     assert capfd.readouterr().err == ""
 
 
+def test_warnings_of_one_call_go_where_it_says(run: Path) -> None:
+    always: list[str] = []
+    once: list[str] = []
+    translator = Translator.load(run, warn=always.append)
+    search = EchoSearch(**vars(translator.search.over_pieces) | {"max_source_length": 12})
+    line = "The dog sleeps. A man sees the house. She runs."
+    translator.in_parts([line], search, warn=once.append)
+    assert (len(always), len(once)) == (0, 1)
+    translator.in_parts([line], search)
+    assert (always, len(once)) == (once, 1)
+
+
 @pytest.mark.parametrize("text", ["The dog sees a man. " * 5000, "x" * 100_000, "鶏。" * 50_000, "dog " * 25_000])
 def test_a_line_of_a_hundred_thousand_characters_is_one_line_still(run: Path, text: str) -> None:
     warnings: list[str] = []
@@ -237,6 +249,23 @@ def test_links_of_a_line_in_parts_lead_to_the_words_of_the_whole_line(run: Path,
         words = [words[0] + len(words_of(sentence)), words[1] + len(words_of(text))]
     assert whole == expected
     assert whole
+
+
+def test_attention_to_a_line_in_parts_is_that_to_each_of_them(run: Path) -> None:
+    sentences = ["The dog sleeps.", "A man sees the house.", "She runs."]
+    translator = Translator.load(run, warn=lambda words: None)
+    most = max(len(ids) for ids in translator.encode(sentences, None))
+    search = EchoSearch(**vars(translator.search.over_pieces) | {"max_source_length": most})
+    entropies = []
+    for sources in ([" ".join(sentences)], sentences):
+        test = TestSet("test", "en", "de", sources, sources)
+        entropies.append(evaluate_translator(translator, test, search, history=[], facts={}).entropy)
+    whole, each = entropies
+    assert whole is not None
+    assert each is not None
+    assert whole.uniform == pytest.approx(each.uniform)
+    for found, expected in zip(whole.heads, each.heads, strict=True):
+        assert found == pytest.approx(expected)
 
 
 BAD = [

@@ -24,6 +24,7 @@ from seq2seq.model import Seq2SeqModel
 from seq2seq.reporting import EvaluateConfig, evaluate
 from seq2seq.run import prepare_data, train
 from seq2seq.runconfig import RunConfig
+from seq2seq.scoring import ScoreConfig, score
 from seq2seq.translate import Translator
 from seq2seq.translating import TranslateConfig, translate
 
@@ -102,6 +103,16 @@ def test_the_model_is_told_which_language_to_translate_into(run: Path, tmp_path:
 def test_a_target_language_that_is_missing_or_unknown_is_refused(run: Path, given: str, words: str) -> None:
     with pytest.raises(ConfigError, match=rf"`target` must be .*{words}"):
         translating(run, f"target={given}")
+
+
+@pytest.mark.parametrize(("given", "words"), [("null", "is null"), ("dee", "'dee'.*did you mean 'de'")])
+def test_a_language_to_score_is_refused_by_its_own_name_before_any_file_is_read(
+    run: Path, tmp_path: Path, given: str, words: str
+) -> None:
+    nowhere = (f"source={tmp_path / 'none'}", f"target={tmp_path / 'none'}", "output=null")
+    values = compose(f"checkpoint={run}", f"language={given}", *nowhere, name="score")
+    with pytest.raises(ConfigError, match=rf"`language` must be .*{words}"):
+        score(parse(ScoreConfig, values), values)
 
 
 def test_one_name_evaluates_every_direction(run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from tiny import build, choices, run_config
 from torch import nn
 
+from seq2seq.errors import ConfigError
 from seq2seq.optim import (
     AdamW,
     Constant,
@@ -20,6 +21,7 @@ from seq2seq.optim import (
     Schedule,
     WarmupStableDecay,
 )
+from seq2seq.run import check_parts
 
 
 def at(step: int = 0, fraction: float = 0.0) -> Progress:
@@ -194,3 +196,9 @@ def test_the_weights_come_back_after_an_error() -> None:
         raise RuntimeError("the disk is full")
     assert torch.equal(model.weight, raw)
     assert torch.equal(average.averages[0], mean)
+
+
+def test_a_rate_that_would_fall_before_it_has_risen_is_refused() -> None:
+    WarmupStableDecay(warmup=0.5, decay=0.5, minimum=0.0)
+    with pytest.raises(ConfigError, match=r"^`scheduler\.decay` must be at most .*, 0\.1, but is 0\.5 instead"):
+        check_parts(run_config("scheduler.warmup=0.9", "scheduler.decay=0.5"))

@@ -228,7 +228,7 @@ def test_a_run_without_checkpoints_never_begins_anew_in_silence(here: Path, refu
     assert line.endswith("runs/first has none; begin it with run_dir=runs/first and its settings")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", "\xff"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "\xff", '{"seed": "\\ud800"}'])
 def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, text: str) -> None:
     (here / "runs/first/config.json").write_bytes(text.encode("latin-1"))
     [line] = refused("resume=runs/first")
@@ -282,6 +282,25 @@ def test_a_search_that_validates_otherwise_makes_earlier_values_no_measure(
     assert (found.training["best"] is None) == bool(warned)
     key, value = next(iter(change.items()))
     assert printed.out.count(f"Going on with search.{key} {value} (was ") == (not warned)
+
+
+@pytest.mark.parametrize("size", ["1k", 1000, "1000"])
+def test_a_beam_of_validations_may_be_written_in_any_way(size: object) -> None:
+    before = {"trainer": {"validation_beam": 1000, "best_metric": "bleu"}, "search": {"length_penalty": 1.0}}
+    now = {"trainer": before["trainer"] | {"validation_beam": size}, "search": {"length_penalty": 0.5}}
+    assert runfolder.changed_yardsticks(before, now) == ["search.length_penalty"]
+
+
+@pytest.mark.parametrize("weight", ["much", "2k", None, [1]])
+def test_weights_of_a_stranger_s_settings_may_be_anything(weight: object) -> None:
+    kept = runfolder.decisive({"trainer": {}, "mixing": {"weights": {"a": 2, "b": weight}}})
+    assert kept["mixing.weights"] == f"{{a: 2, b: {weight}}}"
+
+
+def test_settings_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ConfigError, match=r"^`run_dir` must be a folder that can be written, but is not: .*config"):
+        runfolder.write_settings(tmp_path, {"seed": 1})
 
 
 def test_a_best_value_that_is_no_number_is_forgotten(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

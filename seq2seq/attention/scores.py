@@ -68,9 +68,9 @@ class Score(nn.Module):
         """
         if self.query_dim != self.key_dim:
             raise ConfigError(
-                f"`score` {type(self).__name__} must compare queries and keys of equal width, but they have "
-                f"{self.query_dim} and {self.key_dim} a head instead; set `project: true`, or use attention=general "
-                "or attention=additive"
+                f"`_target_` must be a score that compares queries and keys of unequal width, here {self.query_dim} "
+                f"and {self.key_dim} a head, but is {type(self).__name__} instead; set `project: true`, or use "
+                "attention=general or attention=additive"
             )
 
 

@@ -12,6 +12,7 @@ from seq2seq.checkpoint.averaging import AVERAGED, average, names_of
 from seq2seq.checkpoint.kept import (
     Metric,
     best_first,
+    load_located,
     load_newest,
     locate,
     newest_valid,
@@ -35,6 +36,7 @@ __all__ = [
     "damage",
     "folder_of",
     "load",
+    "load_located",
     "load_newest",
     "locate",
     "names_of",

@@ -68,8 +68,8 @@ def _kind(snapshot: Snapshot) -> Json:
         "tokenizers": {
             name: f"SHA-256 {hashlib.sha256(data).hexdigest()[:16]}" for name, data in snapshot.tokenizers.items()
         },
-        "directions": {"direction": config.get("directions") or [config.get("languages")]},
-        "architecture": {name: settings[name] for name in Architecture.__dataclass_fields__ if name in settings},
+        "directions": {"direction": config.get("directions")},
+        "architecture": Architecture.part_of(settings),
         "weights": {
             name: f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"
             for name, weight in snapshot.weights.items()

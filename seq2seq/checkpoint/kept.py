@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from seq2seq.checkpoint.reading import damage, load
-from seq2seq.checkpoint.snapshot import MANIFEST, Snapshot
-from seq2seq.checkpoint.writing import PREFIX, folder_of
+from seq2seq.checkpoint.snapshot import MANIFEST, METRICS, Snapshot
+from seq2seq.checkpoint.writing import PREFIX, folder_of, step_of
 from seq2seq.errors import CheckpointError, listing, suggest
+from seq2seq.plainjson import is_number, is_whole, read_values
 from seq2seq.replacing import flush, put_back
 from seq2seq.terminal import warn
+
+T = TypeVar("T")
 
 LINKS = ("last", "best")
 
@@ -75,13 +77,19 @@ def worth(folder: Path, metric: Metric) -> float | None:
         holds no finite number or cannot be read.
     """
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        if folder_of(folder.parent, metrics["validated_at"]) != folder:
-            return None
-        value = float(metrics["validation_bleu"]) if metric == "bleu" else -float(metrics["validation_loss"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        metrics = read_values(folder / METRICS)
+    except (OSError, ValueError):
         return None
-    return value if math.isfinite(value) else None
+    if not isinstance(metrics, dict) or not is_whole(metrics.get("validated_at")):
+        return None
+    value: Any = metrics.get(f"validation_{metric}")
+    if (
+        folder_of(folder.parent, metrics["validated_at"]) != folder
+        or not is_number(value)
+        or not math.isfinite(value)
+    ):
+        return None
+    return float(value) if metric == "bleu" else -float(value)
 
 
 def best_first(folders: Sequence[Path], metric: Metric) -> list[Path]:
@@ -107,43 +115,76 @@ def remove_unfinished(checkpoints: Path) -> None:
 
 
 def steps_in(checkpoints: Path) -> list[Path]:
-    """Return the checkpoints in a folder, the newest last."""
-    return sorted(path for path in checkpoints.glob(f"{PREFIX}*") if path.is_dir())
+    """Return the checkpoints in a folder, the newest last; a name that no run gives is none of them."""
+    # By number, not by name: names grow longer after 10^8 updates.
+    return sorted(
+        (path for path in checkpoints.glob(f"{PREFIX}*") if step_of(path) >= 0 and path.is_dir()), key=step_of
+    )
 
 
-def locate(path: Path, warn: Callable[[str], None] = warn) -> Path:
+def locate(path: Path, warn: Callable[[str], None] = warn, *, setting: str = "checkpoint") -> Path:
     """Return the checkpoint meant by a path: itself, or of a run folder the best, the last or the newest whole one.
 
     Args:
         path: a checkpoint, a run folder or the folder of its checkpoints.
         warn: gets a line for each checkpoint that would have been taken, but is damaged.
+        setting: where the user has named the path, for the message.
 
     Raises:
         CheckpointError: there is none; near names are offered.
     """
-    if (path / MANIFEST).is_file():
-        return path.resolve()
+    return path.resolve() if _is_checkpoint(path) else _first_usable(path, warn, setting, _refuse_damaged)[0]
+
+
+def load_located(
+    path: Path, warn: Callable[[str], None] = warn, *, setting: str = "checkpoint"
+) -> tuple[Path, Snapshot]:
+    """Return the checkpoint meant by a path, as :func:`locate` does, with its content, each file read once.
+
+    Raises:
+        CheckpointError: there is none that can be used.
+    """
+    if _is_checkpoint(path):
+        return path.resolve(), load(path.resolve())
+    return _first_usable(path, warn, setting, load)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / MANIFEST).is_file()
+
+
+def _refuse_damaged(folder: Path) -> None:
+    if problem := damage(folder):
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {problem}")
+
+
+def _first_usable(path: Path, warn: Callable[[str], None], setting: str, use: Callable[[Path], T]) -> tuple[Path, T]:
+    """Return the first checkpoint of a folder that can be used, and what it is used for; see :func:`locate`."""
     places = [folder for folder in (path, path / "checkpoints") if folder.is_dir()]
     linked = [folder / name for folder in places for name in ("best", "last") if (folder / name).is_symlink()]
     others = [other for folder in places for other in reversed(steps_in(folder))]
-    found = list(dict.fromkeys(one.resolve() for one in (*linked, *others)))
     problems: list[str] = []
-    for folder in found:
-        problem = damage(folder) if folder.is_dir() else "it is gone"
-        if problem is None:
-            for words in problems:
-                warn(f"{words}; taking {folder}")
-            return folder
-        problems.append(f"the checkpoint {folder} cannot be used: {problem}")
+    for folder in dict.fromkeys(one.resolve() for one in (*linked, *others)):
+        if not folder.is_dir():
+            problems.append(f"the checkpoint {folder} cannot be used: it is gone")
+            continue
+        try:
+            used = use(folder)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        for words in problems:
+            warn(f"{words}; taking {folder}")
+        return folder, used
     if problems:
         raise CheckpointError(problems[0] + ("" if len(problems) == 1 else ", nor can any other there"))
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         near = suggest(path.name, siblings)
-        raise CheckpointError(f"`checkpoint` must be a run folder or a checkpoint, but {path} does not exist{near}")
+        raise CheckpointError(f"`{setting}` must be a run folder or a checkpoint, but {path} does not exist{near}")
     inside = listing(other.name for other in path.iterdir()) if path.is_dir() else "a file"
     raise CheckpointError(
-        f"`checkpoint` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
+        f"`{setting}` must be a run folder or a checkpoint, but {path} holds none (found: {inside})"
     )
 
 
@@ -162,10 +203,10 @@ def load_newest(checkpoints: Path, *, before: int | None = None) -> tuple[Snapsh
 
     Args:
         checkpoints: their folder.
-        before: only checkpoints of earlier steps count; None for all.
+        before: only checkpoints of earlier steps count, and that none of them can be used is no error; None for all.
 
     Raises:
-        CheckpointError: there are checkpoints, and all of them are damaged.
+        CheckpointError: ``before`` is None, there are checkpoints, and all of them are damaged.
     """
     _, snapshot, warnings = _newest(checkpoints, before)
     return snapshot, warnings
@@ -180,7 +221,7 @@ def set_aside(checkpoints: Path, step: int) -> None:
         CheckpointError: the disk refuses.
     """
     for folder in steps_in(checkpoints):
-        if folder > folder_of(checkpoints, step):
+        if step_of(folder) > step:
             other = folder.with_name(f"{ASIDE}{folder.name}")
             try:
                 shutil.rmtree(other, ignore_errors=True)
@@ -193,7 +234,7 @@ def _newest(checkpoints: Path, before: int | None = None) -> tuple[Path | None, 
     warnings: list[str] = []
     steps = steps_in(checkpoints)
     if before is not None:
-        steps = [folder for folder in steps if folder < folder_of(checkpoints, before)]
+        steps = [folder for folder in steps if step_of(folder) < before]
     for folder in reversed(steps):
         try:
             snapshot = load(folder, training=True)
@@ -201,8 +242,8 @@ def _newest(checkpoints: Path, before: int | None = None) -> tuple[Path | None, 
         except CheckpointError as error:
             problem = str(error).removeprefix(f"the checkpoint {folder} cannot be used: ")
             warnings.append(f"the checkpoint {folder} cannot be used ({problem})")
-    if warnings:
+    if warnings and before is None:
         raise CheckpointError(
             f"no checkpoint in {checkpoints} can be used: {'; '.join(warnings)}. Give a new run_dir to start afresh"
         )
-    return None, None, []
+    return None, None, warnings

@@ -20,6 +20,7 @@ from seq2seq.checkpoint.snapshot import (
     Snapshot,
 )
 from seq2seq.checkpoint.tensors import read_tensors
+from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
 from seq2seq.errors import CheckpointError
 from seq2seq.plainjson import values_of
 
@@ -27,7 +28,7 @@ from seq2seq.plainjson import values_of
 def _refuse_missing(names: Container[str], *, training: bool) -> None:
     """Refuse a checkpoint whose manifest lacks a file that it must have."""
     needed = [WEIGHTS, CONFIG, METRICS]
-    needed += ["tokenizer.model"] if "source.model" not in names else ["target.model"]
+    needed += [JOINT_MODEL] if SIDE_MODELS["source"] not in names else [SIDE_MODELS["target"]]
     needed += [TRAINING_TENSORS, TRAINING] if training else []
     missing = next((name for name in needed if name not in names), None)
     if missing is not None:

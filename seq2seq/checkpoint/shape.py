@@ -51,6 +51,10 @@ def config_of(values: Any, *, training: bool) -> Json:
     if training:
         _group(settings.get("trainer"), f"settings.trainer in {CONFIG}")
         _check_weights(settings.get("mixing"))
+    # One, before there were mixtures.
+    languages = config.pop("languages", None)
+    if not config.get("directions") and languages:
+        config["directions"] = [languages]
     return {**config, "settings": upgraded(settings)}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 
@@ -16,7 +18,7 @@ CONFIG, METRICS, TRAINING = "config.json", "metrics.json", "training.json"
 
 TENSOR_FILES = frozenset({WEIGHTS, TRAINING_TENSORS})
 JSON_FILES = frozenset({CONFIG, METRICS, TRAINING})
-TOKENIZER_FILES = frozenset({"tokenizer.model", "source.model", "target.model"})
+TOKENIZER_FILES = frozenset({JOINT_MODEL, *SIDE_MODELS.values()})
 
 Json = dict[str, Any]
 
@@ -40,3 +42,7 @@ class Snapshot:
     metrics: Json
     training_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     training: Json = field(default_factory=dict)
+
+    def model_of(self, side: str) -> bytes:
+        """Return the SentencePiece model of the ``source`` or the ``target``: its own, or the one that both have."""
+        return self.tokenizers[SIDE_MODELS[side] if SIDE_MODELS[side] in self.tokenizers else JOINT_MODEL]

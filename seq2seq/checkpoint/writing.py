@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,14 +13,22 @@ from torch import Tensor
 
 from seq2seq.checkpoint.snapshot import FORMAT, MANIFEST, Json, Snapshot
 from seq2seq.errors import CheckpointError
-from seq2seq.replacing import flush, publish
+from seq2seq.replacing import new_folder
 
 PREFIX = "step-"
+
+_NAME = re.compile(rf"{PREFIX}(\d{{8,}})", re.ASCII)
 
 
 def folder_of(checkpoints: Path, step: int) -> Path:
     """Return where the checkpoint of an update is."""
     return checkpoints / f"{PREFIX}{step:08d}"
+
+
+def step_of(folder: Path) -> int:
+    """Return the update that a checkpoint is of, by its name; -1 where no run gives such a name."""
+    found = _NAME.fullmatch(folder.name)
+    return int(found[1]) if found else -1
 
 
 def save(snapshot: Snapshot, checkpoints: Path, step: int) -> Path:
@@ -39,21 +46,12 @@ def write(snapshot: Snapshot, final: Path) -> Path:
     Raises:
         CheckpointError: the disk refuses; whatever was there before is untouched.
     """
-    temporary = final.with_name(f".{final.name}-{os.getpid()}")
     contents = _contents(snapshot)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        for name, data in contents.items():
-            with open(temporary / name, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        flush(temporary)
-        publish(temporary, final)
+        with new_folder(final) as unfinished:
+            for name, data in contents.items():
+                (unfinished / name).write_bytes(data)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         size = sum(map(len, contents.values()))
         raise CheckpointError(f"cannot write the checkpoint {final} of {size:,} bytes: {error}") from error
     return final

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from seq2seq.checkpoint import MANIFEST
 from seq2seq.commandline.composed import Composed, Groups, full_key, key_paths, place_of, value_of
 from seq2seq.config import Values
 from seq2seq.errors import ConfigError, listing, suggest
+from seq2seq.plainjson import read_values
 from seq2seq.runfolder import SETTINGS, begun, refuse_lost_checkpoints
 from seq2seq.spelling import TARGET, choice
 from seq2seq.upgrades import upgraded
@@ -113,8 +113,8 @@ def settings_of(path: str) -> dict[str, Any]:
         held = f"; it holds the runs {listing(runs)}" if runs else ""
         raise ConfigError(f"{words} is none, because it has no {SETTINGS}{held}")
     try:
-        settings = upgraded(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
+        settings = upgraded(read_values(file))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{words} has settings that cannot be read: {file}: {error}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{words} has settings that cannot be read: {file} is no group of settings")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from seq2seq.attention.windows import Global
 from seq2seq.config import Values
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import DataError
+from seq2seq.plainjson import read_values
 from seq2seq.runconfig import RunConfig
 from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
@@ -95,7 +95,10 @@ def measure(run: Run, data: PreparedData) -> Result | None:
     path = run.scores(data)
     if not path.is_file():
         return None
-    scores = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        scores = read_values(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} must be the scores of a run, but cannot be read: {error}; remove it") from None
     log = read_log(run.folder)
     speeds = [row["tokens_per_second"] for row in log if "tokens_per_second" in row]
     parameters, model = describe_model(run, data)

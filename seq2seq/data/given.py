@@ -9,12 +9,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS, Tokenizer
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 SETTING = "tokenizer.model"
 
-NAMES = (("tokenizer.model",), ("source.model", "target.model"))
+NAMES = ((JOINT_MODEL,), tuple(SIDE_MODELS.values()))
 """What models are called in a checkpoint: one for both languages, or one each."""
 
 

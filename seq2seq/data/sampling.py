@@ -11,6 +11,7 @@ draws one part again and replays nothing. One thread draws the next part while t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ CHUNK = 2**16
 given up."""
 
 
-class Sampling:
+class Sampling(ABC):
     """How the pieces of training text are drawn.
 
     Args:
@@ -59,6 +60,7 @@ class Sampling:
 
     tokenizer_type: ClassVar[str | None] = None
 
+    @abstractmethod  # for these are strengths of something
     def __init__(self, source: float, target: float) -> None:
         self.source, self.target = source, target
 

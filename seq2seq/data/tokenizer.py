@@ -27,6 +27,12 @@ from seq2seq.errors import ConfigError, DataError, listing, suggest
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 """Ids of padding, unknown piece, start and end of a sentence, in every vocabulary."""
 
+JOINT_MODEL = "tokenizer.model"
+"""What the model of both languages is called in a checkpoint."""
+
+SIDE_MODELS = {"source": "source.model", "target": "target.model"}
+"""What the models are called there, where each side has its own."""
+
 WORD_START = "▁"
 """What SentencePiece writes for the space before a word, at the start of the word's first piece."""
 
@@ -130,8 +136,12 @@ class Tokenizer:
         names = {i: _TAG.fullmatch(of.id_to_piece(i)) for i in ids}
         return {name[1]: i for i, name in names.items() if name}
 
-    def tag(self, language: str | None) -> list[int]:
+    def tag(self, language: str | None, *, setting: str = "target") -> list[int]:
         """Return the ids that a source sentence must begin with to be translated into a language: one or none.
+
+        Args:
+            language: the one to translate into; None where nobody has said.
+            setting: where the user says it, for the message.
 
         Raises:
             ConfigError: there are tags, but none of this language.
@@ -142,7 +152,7 @@ class Tokenizer:
             given = "null" if language is None else repr(language)
             near = "" if language is None else suggest(language, self.tags)
             raise ConfigError(
-                f"`target` must be the language to translate into, one of {listing(self.tags)}, "
+                f"`{setting}` must be the language to translate into, one of {listing(self.tags)}, "
                 f"but is {given} instead{near}"
             )
         return [self.tags[language]]

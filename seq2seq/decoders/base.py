@@ -83,10 +83,12 @@ class Decoder(nn.Module, ABC):
     uses_self_attention: ClassVar[bool] = True
 
     @property
+    @abstractmethod
     def attentions(self) -> Sequence[Attention]:
         """The attentions to the source, in the order of ``DecoderOutput.weights``."""
         raise NotImplementedError
 
+    @abstractmethod
     def init_state(self, memory: Memory) -> DecoderState:
         """Return the state before the first target piece."""
         raise NotImplementedError

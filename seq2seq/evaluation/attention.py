@@ -6,8 +6,9 @@ than one batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +22,28 @@ from seq2seq.data.sequences import Integers, Sequences
 from seq2seq.data.tokenizer import PAD, WORD_START, Tokenizer
 from seq2seq.evaluation.results import AttentionAlignment, AttentionEntropy, LinkCounts
 from seq2seq.model import Seq2SeqModel
+from seq2seq.runtime import in_halves
 from seq2seq.search.scoring import attention_weights
+
+T = TypeVar("T")
 
 Booleans = npt.NDArray[np.bool_]
 
-_MOST_TOKENS = 4096  # of a batch, padding included
+MOST_TOKENS = 4096
+"""Of a batch, padding included, where nobody says otherwise."""
+
+TOO_LARGE = (
+    "the attention of a single translation does not fit into the memory of the device; leave out the longest ones"
+)
 
 
 @torch.inference_mode()
 def corpus_entropy(
-    model: Seq2SeqModel, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    model: Seq2SeqModel,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    *,
+    max_tokens: int = MOST_TOKENS,
 ) -> AttentionEntropy | None:
     """Measure how widely each head looks while ``targets`` are read, EOS included on both sides.
 
@@ -40,16 +53,19 @@ def corpus_entropy(
         model: in evaluation mode.
         sources: N sentences as ids, without EOS; empty ones are left out, as nothing is translated there.
         targets: N translations.
+        max_tokens: pieces in one batch, padding included, on the longer side.
 
     Returns:
         the entropies; None where all sources are empty.
     """
     sums: list[npt.NDArray[np.float64]] = []
     positions, uniform = 0, 0.0
-    for _, batch, layers in _read([model], sources, targets):
-        assert batch.target is not None
-        is_token = batch.target[:, 1:] != PAD  # (B, T)
-        found = [(entropy(weights) * is_token[:, None]).sum((0, 2)) for weights in layers]
+
+    def look(batch: Batch, layers: Sequence[Tensor]) -> list[Tensor]:
+        return [(entropy(weights) * _is_token(batch)[:, None]).sum((0, 2)) for weights in layers]
+
+    for _, batch, found in _read([model], sources, targets, look, max_tokens):
+        is_token = _is_token(batch)
         sums = [np.zeros(len(heads)) for heads in found] if not positions else sums
         for total, heads in zip(sums, found, strict=True):
             total += heads.cpu().numpy()
@@ -68,6 +84,8 @@ def corpus_alignment(
     sources: Sequence[Sequence[int]],
     references: Sequence[Sequence[int]],
     gold: Sequence[Sequence[Link]],
+    *,
+    max_tokens: int = MOST_TOKENS,
 ) -> AttentionAlignment | None:
     """Align words by attention, as Zenkel et al. (2019) and Garg et al. (2019) do, and compare with gold links.
 
@@ -82,6 +100,7 @@ def corpus_alignment(
         sources: N sentences as ids, without EOS.
         references: N translations.
         gold: N lists of links between their words; see :func:`gold_links`.
+        max_tokens: pieces in one batch, padding included, on the longer side.
 
     Returns:
         the links counted; None where all sources are empty.
@@ -93,10 +112,13 @@ def corpus_alignment(
     tags = [*source_tokenizer.tags.values()]
     heads: list[int] = []
     counts = np.zeros((0, 4), dtype=np.int64)
-    for rows, batch, layers in _read([model], sources, references):
-        choices = _choices(layers, batch, tags)
+
+    def look(batch: Batch, layers: Sequence[Tensor]) -> tuple[list[Integers], list[int]]:
+        return _choices(layers, batch, tags), [layer.shape[1] for layer in layers]
+
+    for rows, batch, (choices, widths) in _read([model], sources, references, look, max_tokens):
         if not heads:
-            heads = [layer.shape[1] for layer in layers]
+            heads = widths
             counts = np.zeros((len(choices), 4), dtype=np.int64)
         shape = (len(rows), int(source_words.counts[rows].max()), max(1, int(target_words.counts[rows].max())))
         sure, possible = _gold_tables([gold[row] for row in rows], shape)
@@ -129,6 +151,8 @@ def attention_links(
     target_tokenizer: Tokenizer,
     sources: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
+    *,
+    max_tokens: int = MOST_TOKENS,
 ) -> list[list[Link]]:
     """Link the words of N translations to those of their sources, by the mean of all heads, layers and models.
 
@@ -141,14 +165,19 @@ def attention_links(
         target_tokenizer: what made ``targets``.
         sources: N sentences as ids, without EOS.
         targets: N translations.
+        max_tokens: pieces in one batch, padding included, on the longer side.
     """
+    tags = [*source_tokenizer.tags.values()]
     source_words, target_words = (
         Words.of(tokenizer, sentences)
         for tokenizer, sentences in ((source_tokenizer, sources), (target_tokenizer, targets))
     )
     found: list[list[Link]] = [[] for _ in sources]
-    for rows, batch, layers in _read(models, sources, targets):
-        chosen = _choices(layers, batch, [*source_tokenizer.tags.values()])[-1]
+
+    def look(batch: Batch, layers: Sequence[Tensor]) -> Integers:
+        return _choices(layers, batch, tags)[-1]
+
+    for rows, batch, chosen in _read(models, sources, targets, look, max_tokens):
         is_piece = _is_piece(target_words.lengths[rows], chosen.shape[1])
         row, piece = (is_piece & (chosen >= 0)).nonzero()
         source_word = source_words.table(rows, batch.source.shape[1])[row, chosen[row, piece]]
@@ -223,19 +252,37 @@ class Words:
 
 
 def _read(
-    models: Sequence[Seq2SeqModel], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
-) -> Iterator[tuple[Integers, Batch, tuple[Tensor, ...]]]:
-    """Give rows, batch and weights (B, H, T, S) of each layer for all pairs with a source, the longest first.
+    models: Sequence[Seq2SeqModel],
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    look: Callable[[Batch, Sequence[Tensor]], T],
+    max_tokens: int,
+) -> Iterator[tuple[Integers, Batch, T]]:
+    """Give rows, batch and what ``look`` sees in it for all pairs with a source, the longest first.
 
-    Several models count as one with the layers of all.
+    Several models count as one with the layers of all. ``look`` gets a batch and the weights (B, H, T, S) of each
+    layer, which are gone when it is done. A batch that does not fit into memory comes in parts.
+
+    Raises:
+        UserError: a single pair does not fit into memory.
     """
     source, target = pack(sources), pack(targets)
     filled = np.flatnonzero(source.lengths)
-    device = next(models[0].parameters()).device
-    for part in batches_in_order(np.maximum(source.lengths, target.lengths)[filled] + 1, _MOST_TOKENS):
-        rows = filled[part]
+    device = models[0].device
+
+    def seen(rows: Integers) -> list[tuple[Integers, Batch, T]]:
         batch = make_batch(source, target, rows).to(device)
-        yield rows, batch, tuple(layer for model in models for layer in attention_weights(model, batch))
+        layers = [layer for model in models for layer in attention_weights(model, batch)]
+        return [(rows, batch, look(batch, layers))]
+
+    for part in batches_in_order(np.maximum(source.lengths, target.lengths)[filled] + 1, max_tokens):
+        yield from in_halves(filled[part], seen, TOO_LARGE)
+
+
+def _is_token(batch: Batch) -> Tensor:
+    """Return (B, T): whether a place of the target is no padding."""
+    assert batch.target is not None
+    return batch.target[:, 1:] != PAD
 
 
 def _choices(layers: Sequence[Tensor], batch: Batch, tags: Sequence[int]) -> list[Integers]:

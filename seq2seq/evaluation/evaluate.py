@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from seq2seq.data.batching import make_batch, pack
-from seq2seq.evaluation.attention import corpus_alignment, corpus_entropy, gold_links
+from seq2seq.evaluation.attention import MOST_TOKENS, corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
+from seq2seq.parts import Part, joined
 from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
 from seq2seq.translate import Translator
@@ -70,17 +71,17 @@ def evaluate_translator(
         DataError: there is nothing to translate, or the alignments do not fit the sentences.
     """
     translator.model.eval()
-    alignment = word_alignment(translator, test)
+    max_tokens = search.over_pieces.max_tokens
+    alignment = word_alignment(translator, test, max_tokens=max_tokens)
     start = time.perf_counter()
-    translations = translator.translate(test.sources, search, test.target_language)
+    found = translator.in_parts(test.sources, search, test.target_language)
     seconds = time.perf_counter() - start
+    translations = [joined(parts)[0].text for parts in found]
     scores = score_translations(translations, test.references, target_language=test.target_language)
     each = sentence_scores(translations, test.references)
-    # What the model has seen: longer sources were cut.
-    read = [
-        ids[: search.over_pieces.max_source_length] for ids in translator.encode(test.sources, test.target_language)
-    ]
-    written = translator.target_tokenizer.encode(translations)
+    # What the model has read and written: of a source that was too long, each part by itself.
+    read = [part.ids for parts in found for part in parts]
+    written = translator.target_tokenizer.encode([part.found[0].text for parts in found for part in parts])
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",
         split=test.split,
@@ -93,8 +94,8 @@ def evaluate_translator(
                 test.sources, test.references, translations, each, strict=True
             )
         ],
-        heat_maps=heat_maps(translator, read, written),
-        entropy=corpus_entropy(translator.model, read, written),
+        heat_maps=heat_maps(translator, found),
+        entropy=corpus_entropy(translator.model, read, written, max_tokens=max_tokens),
         alignment=alignment,
         history=history,
         facts={**facts, "search": search.describe(), **origin_facts(test.origin)},
@@ -103,8 +104,15 @@ def evaluate_translator(
     )
 
 
-def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment | None:
+def word_alignment(
+    translator: Translator, test: TestSet, *, max_tokens: int = MOST_TOKENS
+) -> AttentionAlignment | None:
     """Hold the attention to the sources, while the references are read, against the test set's word alignments.
+
+    Args:
+        translator: the model, in evaluation mode.
+        test: with its alignments, if it has any.
+        max_tokens: pieces in one batch, padding included, on the longer side.
 
     Raises:
         DataError: the alignments do not fit the sentences.
@@ -115,20 +123,19 @@ def word_alignment(translator: Translator, test: TestSet) -> AttentionAlignment 
     sources = translator.encode(test.sources, test.target_language)
     references = tokenizers[1].encode(test.references)
     gold = gold_links(test.alignments, *tokenizers, sources, references)
-    return corpus_alignment(translator.model, *tokenizers, sources, references, gold)
+    return corpus_alignment(translator.model, *tokenizers, sources, references, gold, max_tokens=max_tokens)
 
 
-def heat_maps(
-    translator: Translator, sources: Sequence[Sequence[int]], translations: Sequence[Sequence[int]]
-) -> list[HeatMap]:
+def heat_maps(translator: Translator, found: Sequence[Sequence[Part]]) -> list[HeatMap]:
     """Return the attention of some sentences: for each its mean over the layers, then each layer.
 
     Args:
         translator: the model, in evaluation mode.
-        sources: N sentences as ids, without EOS.
-        translations: N translations.
+        found: N translated lines; those in several parts are too long to be drawn.
     """
     fewest, most = DRAWN_PIECES
+    sources = [parts[0].ids if len(parts) == 1 else [] for parts in found]
+    translations = translator.target_tokenizer.encode([joined(parts)[0].text for parts in found])
     fitting = [
         row
         for row, (source, target) in enumerate(zip(sources, translations, strict=True))
@@ -137,7 +144,7 @@ def heat_maps(
     # Spread over the test set, so that the choice is nobody's.
     chosen = fitting[:: max(1, len(fitting) // HEAT_MAPS)][:HEAT_MAPS]
     maps = []
-    device = next(translator.model.parameters()).device
+    device = translator.model.device
     for row in chosen:
         batch = make_batch(pack([sources[row]]), pack([translations[row]]), np.array([0]))
         layers = [

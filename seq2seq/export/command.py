@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,8 +18,8 @@ from seq2seq.export import ctranslate2, huggingface
 from seq2seq.export.check import compare, random_sources
 from seq2seq.export.description import Abilities, describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, Writer, library
-from seq2seq.replacing import flush, publish
-from seq2seq.reporting import run_of
+from seq2seq.replacing import new_folder
+from seq2seq.runfolder import run_of
 from seq2seq.terminal import say, warn
 from seq2seq.translate import Translator
 
@@ -100,20 +98,25 @@ def export(config: ExportConfig, values: Values) -> Path:
     """
     way = FORMATS[config.format]
     library(way.library, config.format)
-    folder = checkpoint.locate(Path(config.checkpoint), warn)
+    folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
     output = place_of_export(config, folder)
-    translator = Translator.load(folder, device="cpu", allow_code=config.allow_code, warn=warn)
+    translator = Translator.restore(snapshot, "cpu", config.allow_code, warn)
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     model = translator.model.eval()
     description = describe(model, way.abilities)
     forbid_special_pieces(model)  # so that the same is compared; the description sees it too
     sources = sources_of(config, translator)
     say(f"Exporting {folder} as {config.format}, {config.quantization}")
-    with new_folder(output) as unfinished:
-        way.write(description, tokenizers, unfinished, quantization=config.quantization, longest=config.max_positions)
-        agreement = compare(model, way.read(unfinished, tokenizers), sources, config.max_positions)
-        if config.quantization == SINGLE:
-            agreement.refuse_unless_same(config.format)
+    try:
+        with new_folder(output) as unfinished:
+            way.write(
+                description, tokenizers, unfinished, quantization=config.quantization, longest=config.max_positions
+            )
+            agreement = compare(model, way.read(unfinished, tokenizers), sources, config.max_positions)
+            if config.quantization == SINGLE:
+                agreement.refuse_unless_same(config.format)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the exported model {output}: {error}") from error
     say(f"Compared: {agreement}")
     say(f"Exported: {output}; its README.md says how it is used")
     return output
@@ -158,27 +161,3 @@ def sources_of(config: ExportConfig, translator: Translator) -> list[list[int]]:
     if not sources:
         raise DataError(f"`sentences` must be a file with text, but {config.sentences} has none")
     return sources
-
-
-@contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
-    """Give a folder to fill that gets its name when the ``with`` block ends, and is gone if it fails.
-
-    Raises:
-        CheckpointError: the disk refuses.
-    """
-    unfinished = output.with_name(f".{output.name}-{os.getpid()}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        yield unfinished
-        for path in unfinished.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        flush(unfinished)
-        publish(unfinished, output)
-    except OSError as error:
-        raise CheckpointError(f"cannot write the exported model {output}: {error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

@@ -51,12 +51,12 @@ class BeamSearch(PieceSearch):
     def __post_init__(self) -> None:
         if self.n_best > self.beam_size:
             raise ConfigError(
-                f"`n_best` must be at most `search.beam_size`, {self.beam_size}, but is {self.n_best} instead"
+                f"`n_best` must be at most the `beam_size` beside it, {self.beam_size}, but is {self.n_best} instead"
             )
         if self.coverage_penalty and self.beam_size == 1:
             raise ConfigError(
-                "`coverage_penalty` must be 0 where `search.beam_size` is 1, because greedy search compares no "
-                f"translations, but is {self.coverage_penalty:g} instead"
+                "`coverage_penalty` must be 0 where the `beam_size` beside it is 1, because greedy search compares "
+                f"no translations, but is {self.coverage_penalty:g} instead"
             )
 
     @property

@@ -33,7 +33,7 @@ class DiverseBeam(BeamSearch):
         super().__post_init__()
         if self.beam_size % self.groups:
             raise ConfigError(
-                f"`groups` must divide `search.beam_size`, {self.beam_size}, but is {self.groups} instead"
+                f"`groups` must divide the `beam_size` beside it, {self.beam_size}, but is {self.groups} instead"
             )
 
     @property

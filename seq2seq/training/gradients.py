@@ -51,7 +51,7 @@ class Gradients:
 
     def __init__(self, spread: Alone, precision: torch.dtype, seed: int) -> None:
         self.spread, self.precision, self.seed = spread, precision, seed
-        self.device = next(spread.model.parameters()).device
+        self.device = spread.model.device
         self.limit = math.inf
         self.largest = self.cut_updates = 0
         self.finished: Callable[[str], object] = len

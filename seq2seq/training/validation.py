@@ -161,7 +161,7 @@ class Validator:
     def _loss(self, source: Sequences, target: Sequences, stopping: Callable[[], bool]) -> tuple[float, int]:
         """Return the negative log-likelihood of this process's target pieces, in nats, and their number."""
         model = self.translator.model
-        device = next(model.parameters()).device
+        device = model.device
         total, tokens = 0.0, 0
         batches = batches_in_order(np.maximum(source.lengths, target.lengths) + 1, self.max_tokens)
         for rows in self._share(batches):

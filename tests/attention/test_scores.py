@@ -163,6 +163,11 @@ def test_a_score_that_cannot_compare_unequal_widths_names_both_and_a_way_out(nam
         make_score(name, 1, 6, 4)
 
 
+def test_unequal_widths_are_refused_by_the_key_of_the_score() -> None:
+    with pytest.raises(ConfigError, match=r"^`attention\.score\._target_` must be a score .* but is Dot instead"):
+        architecture("attention=dot").attention(6, 4)
+
+
 @pytest.mark.parametrize("name", ["additive", "general"])
 def test_the_scores_offered_for_unequal_widths_accept_them(name: str) -> None:
     assert name not in UNEQUAL_REFUSED

@@ -17,11 +17,11 @@ from torch import Tensor
 from seq2seq.data.alignment import Link, parse_links, words_of_pieces
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import WORD_START
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, UserError
 from seq2seq.evaluation import attention
 from seq2seq.evaluation.analysis import attention_entropy
-from seq2seq.evaluation.attention import Words, corpus_alignment, corpus_entropy, gold_links
-from seq2seq.evaluation.results import AttentionAlignment, LinkCounts
+from seq2seq.evaluation.attention import Words, attention_links, corpus_alignment, corpus_entropy, gold_links
+from seq2seq.evaluation.results import AttentionAlignment, AttentionEntropy, LinkCounts
 from seq2seq.model import Seq2SeqModel
 from seq2seq.search.scoring import attention_weights
 
@@ -78,11 +78,10 @@ def some_gold(sources: Sentences, targets: Sentences) -> list[list[Link]]:
 
 
 @pytest.mark.parametrize("decoder", choices("decoder"))
-def test_entropy_of_a_test_set_equals_that_of_its_sentences(decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "_MOST_TOKENS", 24)  # several batches, some of them padded
+def test_entropy_of_a_test_set_equals_that_of_its_sentences(decoder: str) -> None:
     model = build(f"decoder={decoder}")
     sources, targets = pairs()
-    found = corpus_entropy(model, sources, targets)
+    found = corpus_entropy(model, sources, targets, max_tokens=24)  # several batches, some of them padded
     assert found is not None
     sums: list[np.ndarray] = []
     positions, logarithms = 0, 0.0
@@ -101,14 +100,11 @@ def test_entropy_of_a_test_set_equals_that_of_its_sentences(decoder: str, monkey
 
 
 @pytest.mark.parametrize("decoder", choices("decoder"))
-def test_alignment_errors_of_a_test_set_equal_those_of_its_sentences(
-    decoder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attention, "_MOST_TOKENS", 24)
+def test_alignment_errors_of_a_test_set_equal_those_of_its_sentences(decoder: str) -> None:
     model = build(f"decoder={decoder}")
     sources, targets = pairs()
     gold = some_gold(sources, targets)
-    found = corpus_alignment(model, PIECES, PIECES, sources, targets, gold)
+    found = corpus_alignment(model, PIECES, PIECES, sources, targets, gold, max_tokens=24)
     assert found is not None
     expected: dict[str, np.ndarray] = {}
     for source, target, links in zip(sources, targets, gold, strict=True):
@@ -126,6 +122,46 @@ def test_alignment_errors_of_a_test_set_equal_those_of_its_sentences(
         for j, head in enumerate(heads):
             assert counts_of(head) == expected[f"head {i} {j}"].tolist()
     assert sum(map(len, found.heads)) + len(found.layers) + 1 == len(expected)
+
+
+def test_attention_is_read_in_halves_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, (sources, targets) = build(), pairs()
+    gold = some_gold(sources, targets)
+
+    def measured() -> tuple[AttentionEntropy | None, AttentionAlignment | None, list[list[Link]]]:
+        links = attention_links([model], PIECES, PIECES, sources, targets)
+        aligned = corpus_alignment(model, PIECES, PIECES, sources, targets, gold)
+        return corpus_entropy(model, sources, targets), aligned, links
+
+    entropy, *whole = measured()
+    sizes: list[int] = []
+
+    def limited(model: Seq2SeqModel, batch: Batch) -> tuple[Tensor, ...]:
+        if len(batch.source) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        sizes.append(len(batch.source))
+        return attention_weights(model, batch)
+
+    monkeypatch.setattr(attention, "attention_weights", limited)
+    found, *cut = measured()
+    assert cut == whole
+    assert len(sizes) == 3 * sum(map(bool, sources))
+    assert found is not None
+    assert entropy is not None
+    assert found.uniform == pytest.approx(entropy.uniform, rel=1e-6)
+    for heads, expected in zip(found.heads, entropy.heads, strict=True):
+        assert heads == pytest.approx(expected, rel=1e-5)
+
+
+def test_attention_that_does_not_fit_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(model: Seq2SeqModel, batch: Batch) -> tuple[Tensor, ...]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(attention, "attention_weights", full)
+    with pytest.raises(
+        UserError, match=r"^the attention of a single translation does not fit .* leave out the longest"
+    ):
+        corpus_entropy(build(), *pairs())
 
 
 def test_without_any_source_there_is_nothing_to_measure() -> None:

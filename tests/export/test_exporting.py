@@ -12,6 +12,7 @@ import torch
 from tiny import batch_of, build, compose, sentences
 
 from seq2seq import checkpoint
+from seq2seq.checkpoint import Snapshot
 from seq2seq.config import parse
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError
@@ -60,13 +61,13 @@ def without_libraries(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None
             return Ours(model.eval(), off)
 
         models: list[Seq2SeqModel] = []
-        load = Translator.load
+        restore = Translator.restore
 
-        def loaded(path: Path, **settings: object) -> Translator:
-            models.append(load(path, device="cpu").model)
-            return load(path, device="cpu")
+        def restored(content: Snapshot, *rest: object) -> Translator:
+            models.append(restore(content, "cpu").model)
+            return restore(content, "cpu")
 
-        monkeypatch.setattr(command.Translator, "load", loaded)
+        monkeypatch.setattr(command.Translator, "restore", restored)
         fake = command.Format(ctranslate2.ABILITIES, "json", write, read)  # a library that is always there
         monkeypatch.setitem(command.FORMATS, "ctranslate2", fake)
 

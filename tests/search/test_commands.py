@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import compose, shrink
+from torch import Tensor
 
+from seq2seq import scoring
 from seq2seq.cli import CONFIGS
 from seq2seq.config import parse
 from seq2seq.data.alignment import words_of
+from seq2seq.data.batching import Batch
 from seq2seq.ensemble import Ensemble
-from seq2seq.errors import CheckpointError, ConfigError, DataError
+from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
+from seq2seq.model import Seq2SeqModel
 from seq2seq.reporting import EvaluateConfig, other_search
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig
@@ -312,3 +317,24 @@ def test_scores_need_no_more_memory_than_some_positions_at_a_time(run: Path) -> 
     assert len(list(score_pairs(translator, [(LINES[0], "Der Hund schläft. " * 4)] * 40, config))) == 40
     assert len(shapes) > 1
     assert max(rows for rows, _ in shapes) <= 512
+
+
+def test_pairs_are_scored_in_halves_until_they_fit(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = Translator.load(run)
+    config = parse(ScoreConfig, compose("checkpoint=x", "source=a", "target=b", name="score"))
+    pairs = [(line, "Der Hund schläft.") for line in LINES if line]
+    whole = [*score_pairs(translator, pairs, config)]
+    real = scoring.score_targets
+
+    def limited(batch: Batch, *models: Seq2SeqModel) -> Tensor:
+        if len(batch.source) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch, *models)
+
+    monkeypatch.setattr(scoring, "score_targets", limited)
+    most = 1
+    for found, expected in zip(score_pairs(translator, pairs, config), whole, strict=True):
+        assert found.log_probabilities == pytest.approx(expected.log_probabilities, abs=1e-5)
+    most = 0
+    with pytest.raises(UserError, match=r"^a single pair of lines cannot be scored in the memory of the device"):
+        [*score_pairs(translator, pairs, config)]

@@ -329,19 +329,27 @@ def test_no_search_repeats_an_n_gram_where_it_must_not(
 
 
 def test_coverage_is_refused_where_nothing_is_compared() -> None:
-    with pytest.raises(ConfigError, match=r"`coverage_penalty` must be 0 where `search.beam_size` is 1.*0.2 instead"):
+    words = r"`coverage_penalty` must be 0 where the `beam_size` beside it is 1.*0.2 instead"
+    with pytest.raises(ConfigError, match=words):
         beam(1, coverage=0.2)
 
 
 def test_more_translations_than_the_beam_holds_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`n_best` must be at most `search.beam_size`, 3, but is 4"):
+    with pytest.raises(ConfigError, match=r"`n_best` must be at most the `beam_size` beside it, 3, but is 4"):
         beam(3, 4)
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("search=diverse_beam", "search.groups=4"), r"`search.groups` must divide `search.beam_size`, 6, but is 4"),
+        (
+            ("search=diverse_beam", "search.groups=4"),
+            r"`search.groups` must divide the `beam_size` beside it, 6, but is 4",
+        ),
+        (
+            ("search=mbr", "search@search.candidates=beam", "search.candidates.n_best=5000"),
+            r"`search.candidates.n_best` must be at most the `beam_size` beside it, 5, but is 5000",
+        ),
         (("search=mbr", "search.n_best=33"), r"`search.n_best` must be at most the number of candidates, 32, but is"),
         (("search=mbr", "search@search.candidates=greedy", "search.n_best=2"), "number of candidates, 1, but is 2"),
         (("search.repetition_penalty=0.9",), r"`search.repetition_penalty` must be at least 1, but is 0.9 instead"),

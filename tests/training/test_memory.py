@@ -18,11 +18,11 @@ from seq2seq.errors import UserError
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.processes import Processes
-from seq2seq.runtime import is_out_of_memory
-from seq2seq.search.fitting import in_halves
+from seq2seq.runtime import in_halves, is_out_of_memory
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.log import read_log
 from seq2seq.training.spreading import Alone
+from seq2seq.translate import TOO_LARGE
 
 PARTS = ("model", "encoder", "decoder", "attention", "self_attention")
 WITHOUT_DROPOUT = tuple(f"{part}.dropout=0" for part in PARTS)
@@ -170,7 +170,7 @@ def test_searches_are_done_in_halves_until_they_fit() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [10 * int(row) for row in rows]
 
-    assert in_halves(np.arange(7), find) == [0, 10, 20, 30, 40, 50, 60]
+    assert in_halves(np.arange(7), find, "too large") == [0, 10, 20, 30, 40, 50, 60]
     assert tried == [7, 4, 2, 2, 3, 2, 1]
 
 
@@ -181,7 +181,7 @@ def test_a_sentence_that_cannot_be_translated_alone_is_one_line() -> None:
     with pytest.raises(
         UserError, match=r"^a single sentence cannot be translated in the memory of the device; lower"
     ):
-        in_halves(np.arange(3), full)
+        in_halves(np.arange(3), full, TOO_LARGE)
 
 
 def test_errors_of_memory_are_told_from_others() -> None:
