@@ -97,21 +97,22 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
     return decorate
 
 
-def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
-    """Return the configuration that a program would get from these overrides, typed and as plain values.
+def read(name: str, schema: type[T], arguments: Sequence[str]) -> tuple[T, dict[str, Any]]:
+    """Return the configuration that a program would get from this command line, typed and as plain values.
 
     Raises:
         ConfigError: holds every mistake in them.
     """
     GlobalHydra.instance().clear()  # the program that asks may be one of Hydra's, too
-    groups = Groups.of(overrides)
+    groups = Groups.of(arguments)
+    overrides = hydra_arguments().parse_args(list(arguments)).overrides
     added = implied(schema, overrides, groups)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            values = resumed(plain(hydra.compose(name, [*added, *overrides])), overrides, groups)
+            values = resumed(plain(hydra.compose(name, [*groups.override, *added, *overrides])), overrides, groups)
     except HYDRA_ERRORS as error:
-        raise explain(error, name, schema, overrides) from None
-    return understood(name, schema, values, overrides), values
+        raise explain(error, name, schema, arguments) from None
+    return understood(name, schema, values, arguments), values
 
 
 def with_added(arguments: Sequence[str], added: Sequence[str]) -> list[str]:

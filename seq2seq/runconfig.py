@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from seq2seq.config import Component, Range
+from seq2seq.config import Component, Range, Values
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.mixing import MixingConfig
@@ -82,3 +82,7 @@ class RunConfig(Architecture):
                 "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, "
                 "but is 'all' instead"
             )
+
+
+Compose = Callable[[Sequence[str]], tuple[RunConfig, Values]]
+"""Gives the configuration of a training run for its overrides."""

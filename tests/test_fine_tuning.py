@@ -385,6 +385,14 @@ def test_a_tokenizer_that_is_damaged_or_not_there_is_refused(place: Path, tmp_pa
             given_tokenizers(str(path))
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 5}', "[" * 200_000, "9" * 10_000], ids=lambda text: text[:9])
+def test_a_tokenizer_beside_a_manifest_that_cannot_be_read_is_refused(place: Path, tmp_path: Path, text: str) -> None:
+    folder = shutil.copytree(checkpoint.locate(place / "first"), tmp_path / "copy")
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"manifest\.json must say what tokenizer\.model is, but cannot be read"):
+        given_tokenizers(str(folder))
+
+
 def test_prepared_data_is_known_by_the_model_that_is_given_not_by_its_place(
     place: Path, tmp_path: Path, vocabularies: tuple[Tokenizer, Tokenizer]
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from small_runs import quick, same_tensors, train_run, write_corpus
+from tiny import compose
 
 from seq2seq import checkpoint, cli, runfolder
 from seq2seq.comparison.plan import CompareAttentionConfig
@@ -135,6 +136,34 @@ def test_a_choice_inside_a_part_changes_only_that(here: Path, program: Program) 
     assert values["attention"]["score"] == settings("runs/first")["attention"]["score"]
 
 
+def test_parts_inside_of_parts_are_those_of_the_run(here: Path, program: Program) -> None:
+    values = settings("runs/first")
+    made = compose("search=mbr", "search@search.candidates=beam", "attention=additive_normed", "data=deen_mix")
+    inside = compose("attention/window@self_attention.window=sliding")
+    changed = {key: made[key] for key in ("search", "attention", "data")}
+    changed["self_attention"] = inside["self_attention"]
+    Path("runs/first/config.json").write_text(json.dumps(values | changed))
+    [now] = program(
+        "resume=runs/first",
+        "search.candidates.beam_size=3",
+        "self_attention.window.width=7",
+        "data.corpora.news.errors=replace",
+    )
+    changed["search"]["candidates"]["beam_size"] = 3
+    changed["self_attention"]["window"]["width"] = 7
+    changed["data"]["corpora"]["news"]["errors"] = "replace"
+    assert now == values | changed | {"run_dir": "runs/first"}
+
+
+def test_a_part_that_is_chosen_anew_brings_the_parts_inside_of_it(here: Path, program: Program) -> None:
+    values = settings("runs/first") | {"search": compose("search=mbr", "search@search.candidates=beam")["search"]}
+    Path("runs/first/config.json").write_text(json.dumps(values))
+    [now] = program("resume=runs/first", "search=beam", "search.beam_size=3")
+    assert now["search"] == compose("search=beam", "search.beam_size=3")["search"]
+    [now] = program("resume=runs/first", "search=mbr")
+    assert now["search"]["candidates"] == compose("search=mbr")["search"]["candidates"]
+
+
 def test_settings_that_came_later_are_filled_in(here: Path, program: Program) -> None:
     old = settings("runs/first")
     for key in ("resume", "init_from", "freeze", "sampling"):
@@ -228,7 +257,7 @@ def test_a_run_without_checkpoints_never_begins_anew_in_silence(here: Path, refu
     assert line.endswith("runs/first has none; begin it with run_dir=runs/first and its settings")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", "\xff"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "\xff", "[" * 200_000], ids=lambda text: text[:9])
 def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, text: str) -> None:
     (here / "runs/first/config.json").write_bytes(text.encode("latin-1"))
     [line] = refused("resume=runs/first")

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.spelling import CONFIGS, TARGET
+from seq2seq.spelling import CONFIGS, TARGET, options
 
 # What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
@@ -113,7 +113,7 @@ class Groups:
 
     def options(self, group: str) -> list[str]:
         """Return the names to choose from in a group."""
-        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+        return options(group, self.folders)
 
     def file(self, group: str, name: str) -> Path:
         """Return the file of a choice."""

@@ -10,6 +10,7 @@ import pytest
 
 from seq2seq.cli import read
 from seq2seq.config import Values
+from seq2seq.errors import ConfigError
 from seq2seq.faults.command import FaultsConfig, faults, row
 from seq2seq.faults.disk import disk
 from seq2seq.faults.kills import kills
@@ -60,6 +61,18 @@ def test_a_promise_that_is_not_kept_ends_the_command_with_status_1(
     assert "run 1: other numbers" in capsys.readouterr().out
     assert "| kills | 1 | 1 |" in (tmp_path / "t.md").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["t.md"]
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_harm_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.faults.command.kills", lambda *_, **__: pytest.fail("harm was done"))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.md").mkdir()
+    for output, words in (("file/table.md", "be in a folder that can be written"), ("folder.md", "be a file")):
+        config = FaultsConfig(["kills"], str(tmp_path), str(tmp_path / output), 1, 1, 1, 1, 1, 1, 1, 1, 1.0)
+        with pytest.raises(ConfigError, match=f"`output` must {words}"):
+            faults(config, compose)
 
 
 @pytest.mark.slow
