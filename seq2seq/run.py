@@ -26,7 +26,7 @@ from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
+from seq2seq.finetuning import begin_with, check_initial, freeze, lasting, trainable
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
@@ -98,8 +98,8 @@ def train(config: RunConfig, values: Values) -> Path:
     check_parts(config)
     if config.run_dir is not None:
         refuse_changes(Path(config.run_dir), values)  # before hours of preparing
-    if config.init_from is not None and not begun(config.run_dir):
-        locate_initial(config.init_from)  # before hours of preparing
+    if not begun(config.run_dir):
+        check_initial(config.init_from, config.freeze)  # before hours of preparing
     data = prepare_data(config)
     tests = test_sets(config, data)
     batches = training_batches(config, data)

@@ -28,7 +28,7 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.prepare import prepare
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
-from seq2seq.finetuning import freeze, take_weights, trainable
+from seq2seq.finetuning import check_initial, freeze, take_weights, trainable
 from seq2seq.optim import AdamW, ExponentialAverage, Optimizer
 from seq2seq.run import check_parts
 from seq2seq.runconfig import RunConfig
@@ -459,6 +459,14 @@ def test_a_model_without_the_tag_of_a_language_is_refused(place: Path, tmp_path:
     tokenizer(tmp_path, "abcdefg", tags=("fr", "de"), size=30)
     data = prepare(corpus, CLEANING, config, root=tmp_path / "prepared", report=lambda _: None)
     assert data.ids("train")[0][0][0] == data.source_tokenizer.tags["de"]
+
+
+def test_random_weights_are_not_frozen_in_silence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_initial(None, ["encoder.*"])
+    assert capsys.readouterr().err.startswith("warning: `freeze` keeps random weights as they are, because there is")
+    check_initial(None, [])
+    check_initial(str(place / "first"), ["encoder.*"])
+    assert capsys.readouterr().err == ""
 
 
 def test_settings_that_a_given_model_has_settled_have_no_use() -> None:

@@ -218,7 +218,11 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["resume=run/first"], "run/first does not exist; did you mean 'runs'?"),
     (["resume=nowhere"], "nowhere does not exist"),
     (["resume=runs"], "runs is none, because it has no config.json; it holds the runs first"),
-    (["resume=."], ". is none, because it has no config.json"),
+    (["resume=."], ". is none, because it has no config.json; to begin a run there give run_dir=."),
+    (
+        ["-m", "resume=runs/first", "seed=1,2"],
+        "`seed` must be 1, as it was when the first job in runs/first began, but is 2 instead; leave run_dir and",
+    ),
     (
         ["resume=runs/first/checkpoints"],
         "runs/first/checkpoints has the checkpoints of a run; give resume=runs/first",
@@ -230,7 +234,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["resume=runs/first", "experiment=compare_bilstm"], "`experiment` must not be given with resume=runs/first"),
     (["resume=runs/first", "run_dir=other"], "`run_dir` must be left out with resume=runs/first"),
     (["resume=runs/first,runs/second"], "`resume=runs/first,runs/second` must have one value; put -m before"),
-    (["resume=runs/first", "trainer.max_stepz=3"], "did you mean 'max_steps'?"),
+    (["resume=runs/first", "trainer.max_stepz=3"], "did you mean 'trainer.max_steps'?"),
     (["resume=runs/first", "decoder.norm=rms"], "`decoder=rnn` has only attend, cell"),
     (["resume=runs/first", "trainer.max_steps=-1"], "`trainer.max_steps` must be at least 1, but is -1 instead"),
     (["resume=runs/first", "~trainer.log_every"], "`trainer.log_every` must have a value"),
@@ -262,6 +266,14 @@ def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, 
     (here / "runs/first/config.json").write_bytes(text.encode("latin-1"))
     [line] = refused("resume=runs/first")
     assert "has settings that cannot be read" in line
+
+
+def test_a_run_folder_that_has_lost_its_settings_can_still_give_its_weights(here: Path, refused: Refused) -> None:
+    Path("runs/first/config.json").unlink()
+    [line] = refused("resume=runs/first")
+    assert line.endswith(
+        "no config.json; to begin a new run with the weights of its checkpoints give init_from=runs/first"
+    )
 
 
 def test_a_run_folder_whose_checkpoints_are_gone_is_refused(here: Path) -> None:

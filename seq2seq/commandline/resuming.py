@@ -132,8 +132,13 @@ def settings_of(path: str) -> dict[str, Any]:
     file = run / SETTINGS
     if not file.is_file():
         runs = sorted(found.parent.name for found in run.glob(f"*/{SETTINGS}"))
-        held = f"; it holds the runs {listing(runs)}" if runs else ""
-        raise ConfigError(f"{words} is none, because it has no {SETTINGS}{held}")
+        if runs:
+            way = f"it holds the runs {listing(runs)}"
+        elif (run / "checkpoints").is_dir():
+            way = f"to begin a new run with the weights of its checkpoints give init_from={path}"
+        else:
+            way = f"to begin a run there give {RUN_DIR}={path} and its settings"
+        raise ConfigError(f"{words} is none, because it has no {SETTINGS}; {way}")
     try:
         settings = upgraded(read_values(file))
     except (OSError, ValueError) as error:

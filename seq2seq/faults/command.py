@@ -10,13 +10,13 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from seq2seq.benchmark.table import check_page, facts_in_words, in_line, machine, writable_page
 from seq2seq.config import Duration, NonNegativeInt, PositiveInt
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, listing
 from seq2seq.faults.damage import damage
 from seq2seq.faults.disk import disk
 from seq2seq.faults.hostile import hostile
@@ -32,6 +32,16 @@ from seq2seq.runconfig import Compose
 from seq2seq.terminal import say
 
 Fault = Literal["kills", "stops", "order", "damage", "disk", "hostile", "mutations", "cost", "soak"]
+
+
+NEEDS: dict[Fault, tuple[str, ...]] = {
+    "damage": ("truncations", "flips"),
+    "disk": ("offsets",),
+    "order": (),
+    "hostile": (),
+    "cost": ("cost_steps",),
+}
+"""Settings of each kind of harm, where it has none or not just one of its own name."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,19 @@ class FaultsConfig:
 
     def __post_init__(self) -> None:
         check_page(self.output)
+        if not self.what or len(set(self.what)) < len(self.what):
+            raise ConfigError(f"`what` must be a list of different kinds of harm, but is {list(self.what)} instead")
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Settings that the chosen kinds of harm have no use for, and why."""
+        needed = {key for kind in self.what for key in NEEDS.get(kind, (kind,))}
+        asked = {key for kind in get_args(Fault) for key in NEEDS.get(kind, (kind,))}
+        return {key: f"`what` has none of the kinds that need it: {listing(_needing(key))}" for key in asked - needed}
+
+
+def _needing(key: str) -> list[str]:
+    return [kind for kind in get_args(Fault) if key in NEEDS.get(kind, (kind,))]
 
 
 def faults(config: FaultsConfig, compose: Compose) -> None:
