@@ -57,7 +57,6 @@ ORDER = [
     "data.portion",
     "data.prepare",
     "data.mixing",
-    "data.segmentation.ragged",
     "data.segmentation.table",
     "data.segmentation.inventory",
     "data.segmentation.segmenter",
