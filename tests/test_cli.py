@@ -86,7 +86,10 @@ WRONG: list[tuple[str, str]] = [
     ("atention=dot", r"`atention` must be a known setting, .* did you mean 'attention'\?"),
     ("trainer.xyzzy=5", r"`trainer.xyzzy` must be a known setting, .*clip_norm, .*max_steps"),
     ("+model.extra=1", r"`model.extra` must be a setting of ModelConfig \(.*dim.*\), but is unknown"),
-    ("+decoder.num_layer=1", r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'num_layers'\?"),
+    (
+        "+decoder.num_layer=1",
+        r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'decoder.num_layers'\?",
+    ),
     ("~model.dim", r"`model.dim` must have a value, because ModelConfig needs it, but is missing"),
     # misspelt groups
     ("encoder=bilstmm", r"`encoder` must be one of bilstm, transformer, but is 'bilstmm' .*'bilstm'\?"),

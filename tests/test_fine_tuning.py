@@ -72,7 +72,7 @@ def tokenizer(folder: Path, letters: str, kind: str = "bpe", tags: tuple[str, ..
     draw = random.Random(2)
     text = [" ".join("".join(draw.choices(letters, k=3)) for _ in range(5)) for _ in range(200)]
     config = TokenizerConfig(
-        type=kind,  # type: ignore[arg-type]  # a plain string
+        type=kind,
         vocab_size=size,
         joint=True,
         character_coverage=1.0,
@@ -190,7 +190,7 @@ def test_a_new_run_begins_with_the_averaged_weights_of_the_best_checkpoint(
 
     def noted(self: ExponentialAverage, parameters: Any, decay: float) -> None:
         real(self, parameters, decay)
-        seen.append(dict(enumerate(map(torch.clone, self.averages))))  # type: ignore[arg-type]
+        seen.append(dict(enumerate(map(torch.clone, self.averages))))
 
     monkeypatch.setattr(ExponentialAverage, "__init__", noted)
     given = ("trainer.max_steps=1", f"init_from={place / 'first'}", f"tokenizer.model={place / 'first'}")

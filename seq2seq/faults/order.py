@@ -94,11 +94,11 @@ def _watched() -> Iterator[Seen]:
         seen.add(batches)
         return real(self, batches, factor, step)
 
-    Learner.update = update  # type: ignore[method-assign]
+    Learner.update = update  # type: ignore[method-assign]  # put back below
     try:
         yield seen
     finally:
-        Learner.update = real  # type: ignore[method-assign]
+        Learner.update = real  # type: ignore[method-assign]  # as it was
 
 
 def _pair(source: Sequence[int], target: Sequence[int]) -> bytes:

@@ -43,7 +43,7 @@ def corpus(name: str, repository: Path | str, **settings: Any) -> HubCorpus:
 
 def _component(node: dict[str, Any]) -> Component[Corpus]:
     section = make_dataclass("Section", [("data", Component[Corpus])], frozen=True)
-    return parse(section, {"data": node}).data  # type: ignore[attr-defined, no-any-return]  # made above
+    return parse(section, {"data": node}).data
 
 
 def text(language: str, split: str, row: int) -> str:

@@ -167,7 +167,7 @@ def exact_merges(of: Tokenizer, spelled: Sequence[str], dropout: float) -> dict[
             if a + b in scores and not left[place]
         ]
         if not candidates:
-            found[tuple(ids[symbol] for symbol in symbols)] += probability  # type: ignore[assignment]
+            found[tuple(ids[symbol] for symbol in symbols)] += probability
             continue
         _, place = heapq.nsmallest(1, candidates)[0]
         stopped = [*left]
