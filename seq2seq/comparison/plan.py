@@ -20,7 +20,8 @@ from seq2seq.runfolder import SETTINGS, leaves
 from seq2seq.spelling import CONFIGS, differences, options
 from seq2seq.upgrades import upgraded
 
-SCORES = "evaluation/*/scores.json"
+FINISHED = "evaluation/*/scores.json"
+"""What the folder of a finished run has; which split it is named after is known when the data is."""
 
 LONGEST_ROW_NAME = 60
 """Characters of a row's settings in the name of its folder."""
@@ -180,7 +181,7 @@ def earlier_cells(output: Path, runs: Sequence[Run]) -> list[CellOfSeed]:
     return [
         cell
         for cell in cells
-        if cell not in asked and any((output / f"{cell[1]}-{row_name(cell[2])}-{cell[0]}").glob(SCORES))
+        if cell not in asked and any((output / f"{cell[1]}-{row_name(cell[2])}-{cell[0]}").glob(FINISHED))
     ]
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import parent_process
@@ -66,6 +66,13 @@ def on_all_cores(
 
 def _finished(chunk: Chunk, given: Given, result: Future[Result]) -> tuple[Chunk, Given, Result]:
     return chunk, given, result.result()
+
+
+def chunked(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield items in lists of so many; the last may be shorter."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
 
 
 def cores() -> int:

@@ -83,8 +83,7 @@ class HubCorpus(Corpus):
     def _cut(self) -> Cut | None:
         """The splits cut from the training text; None where the hub has all that is wanted."""
         present = self._dataset.splits()
-        sizes = self._held_out.sizes(present) if self._held_out else {}
-        if not sizes or self._held_out is None:
+        if self._held_out is None or not (sizes := self._held_out.sizes(present)):
             return None
         return Cut(self._dataset.pairs(TRAIN), sizes, seed=self._held_out.seed, swapped=self._swapped)
 
