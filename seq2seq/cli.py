@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 
 from seq2seq.commandline.composed import HYDRA_ERRORS, Composed, Groups, jobs, own_choices, plain
 from seq2seq.commandline.mistakes import explain
-from seq2seq.commandline.resuming import RESUME, implied, resumed
+from seq2seq.commandline.resuming import RESUME, RUN_DIR, implied, resumed
 from seq2seq.commandline.unheeded import unheeded
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.spelling import CONFIGS
+from seq2seq.runfolder import decisive
+from seq2seq.spelling import CONFIGS, differences
 from seq2seq.terminal import complain, print_anything, silence, warn
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                     given,
                     Composed(values, own_choices(HydraConfig.get().runtime.choices)),
                     groups,
-                    getattr(parsed, "unused", ()),
+                    getattr(parsed, "unused", {}),
                 ):
                     warn(words)
                 function(parsed, values)
@@ -99,21 +100,22 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
     return decorate
 
 
-def read(name: str, schema: type[T], overrides: Sequence[str]) -> tuple[T, dict[str, Any]]:
-    """Return the configuration that a program would get from these overrides, typed and as plain values.
+def read(name: str, schema: type[T], arguments: Sequence[str]) -> tuple[T, dict[str, Any]]:
+    """Return the configuration that a program would get from this command line, typed and as plain values.
 
     Raises:
         ConfigError: holds every mistake in them.
     """
     GlobalHydra.instance().clear()  # the program that asks may be one of Hydra's, too
-    groups = Groups.of(overrides)
+    groups = Groups.of(arguments)
+    overrides = hydra_arguments().parse_args(list(arguments)).overrides
     added = implied(schema, overrides, groups)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            values = resumed(plain(hydra.compose(name, [*added, *overrides])), overrides, groups)
+            values = resumed(plain(hydra.compose(name, [*groups.override, *added, *overrides])), overrides, groups)
     except HYDRA_ERRORS as error:
-        raise explain(error, name, schema, overrides) from None
-    return understood(name, schema, values, overrides), values
+        raise explain(error, name, schema, arguments) from None
+    return understood(name, schema, values, arguments), values
 
 
 def with_added(arguments: Sequence[str], added: Sequence[str]) -> list[str]:
@@ -138,6 +140,7 @@ def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str], adde
         return
     groups = Groups.of(arguments)
     refused: dict[str, tuple[Exception, list[str]]] = {}
+    runs: dict[str, list[Mapping[str, Any]]] = {}
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         for job in jobs(name, arguments):
@@ -148,15 +151,37 @@ def refuse_wrong_jobs(name: str, schema: type[T], arguments: Sequence[str], adde
                 continue
             try:
                 given = [text for text in job if text not in added]
-                parse(schema, resumed(plain(config), given, groups))
+                values = resumed(plain(config), given, groups)
+                parse(schema, values)
             except HYDRA_ERRORS:
                 continue  # it refers to what only the job itself has, such as its number
             except ConfigError as error:
                 refused.setdefault(str(error), (error, job))
+            else:
+                runs.setdefault(str(values.get(RUN_DIR)), []).append(values)
     folder = [f"--config-dir={path}" for path in groups.folders[1:]]
     mistakes = [explain(error, name, schema, [*folder, *job]).mistakes for error, job in refused.values()]
+    mistakes += [found for jobs_of_a_run in runs.values() if (found := changed_on_the_way(jobs_of_a_run))]
     if mistakes:
         raise ConfigError(list(dict.fromkeys(chain.from_iterable(mistakes))))
+
+
+def changed_on_the_way(jobs_of_a_run: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what jobs of a sweep cannot go on with in the run folder that the first of them has begun.
+
+    Args:
+        jobs_of_a_run: the settings of each job that has this folder, in order.
+    """
+    first, *others = jobs_of_a_run
+    run = first.get(RUN_DIR)
+    if run is None:  # each gets a new folder
+        return []
+    before = decisive(first)
+    return [
+        f"{mistake}; leave {RUN_DIR} and {RESUME} out, or give each job of -m its own"
+        for job in others
+        for mistake in differences(before, decisive(job), before.keys(), f"the first job in {run}")
+    ]
 
 
 def understood(name: str, schema: type[T], values: Mapping[str, Any], arguments: Sequence[str]) -> T:

@@ -272,7 +272,7 @@ class _Reader:
         join = f"{path}." if path else ""
         unknown = sorted(given.keys() - wanted.keys(), key=str)
         for name in unknown[:MOST_UNKNOWN]:
-            end = f"but is unknown{suggest(str(name), wanted)}"
+            end = f"but is unknown{suggest(str(name), wanted, above=join)}"
             self.refuse(f"`{join}{plain_name(name)}` must be a setting of {owner} ({listing(wanted)}), {end}")
         if len(unknown) > MOST_UNKNOWN:
             self.refuse(f"`{path}` must have settings of {owner} only, but {len(unknown)} are unknown")

@@ -54,8 +54,14 @@ def plain_name(name: object) -> str:
     return text if text.isprintable() and len(text) <= LONGEST_SHOWN else shown(text)[1:-1]
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest known name, or ``""`` if none is near."""
+def suggest(name: str, known: Iterable[str], *, above: str = "") -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest known name, or ``""`` if none is near.
+
+    Args:
+        name: what was given.
+        known: what there is.
+        above: what stands before all of these names where they are meant to be copied, such as ``trainer.``.
+    """
     if len(name) > LONGEST_SHOWN:  # no slip, and to compare it would take long
         return ""
     by_lower = {candidate.lower(): candidate for candidate in known}
@@ -63,7 +69,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if not near:
         return ""
     best = max(near, key=lambda candidate: _likeness(name.lower(), candidate))
-    return f"; did you mean '{by_lower[best]}'?"
+    return f"; did you mean '{above}{by_lower[best]}'?"
 
 
 def _is_near(name: str, candidate: str) -> bool:

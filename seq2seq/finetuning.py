@@ -30,6 +30,22 @@ OF_TARGET = (TARGET_EMBEDDING, "output.weight", "output.bias")
 """Parameters with one row for each piece of a vocabulary."""
 
 
+def check_initial(path: str | None, frozen: Sequence[str]) -> None:
+    """Look before a new run for what it is to begin with, and say so where it would freeze random weights.
+
+    Args:
+        path: run folder or checkpoint of the initial weights; None for random ones.
+        frozen: name patterns of the parameters that are to stay as they are.
+
+    Raises:
+        CheckpointError: there is no checkpoint at ``path``.
+    """
+    if path is not None:
+        checkpoint.locate(Path(path), warn, setting="init_from")
+    elif frozen:
+        warn("`freeze` keeps random weights as they are, because there is no `init_from` that gives others")
+
+
 def begin_with(model: nn.Module, path: str, source: Tokenizer, target: Tokenizer) -> None:
     """Give a new model the weights of a run or a checkpoint, as far as they fit, and say how far.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from seq2seq.errors import ConfigError
+from seq2seq.plainjson import values_of
 from seq2seq.terminal import warn
 
 LOCK = ".lock"
@@ -56,7 +57,7 @@ class Owner:
     def named_in(cls, text: str) -> Owner | None:
         """Return what a lock file says; None where it says nothing that can be read."""
         try:
-            values = json.loads(text)
+            values = values_of(text.encode())
             owner = cls(**values)
             return owner if type(owner.process) is int and owner.process > 0 else None
         except (ValueError, TypeError):
@@ -64,18 +65,28 @@ class Owner:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there still; its number alone may be another's by now."""
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except (PermissionError, OverflowError):
-            pass
-        now = started(self.process)
-        return self.started is None or now is None or now == self.started
+        """Whether the process is there still."""
+        return alive(self.process, self.started)
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}, since {self.since}"
+
+
+def alive(process: int, since: str | None) -> bool:
+    """Return whether a process of this machine is there still, or may be; its number may be another's by now.
+
+    Args:
+        process: its number.
+        since: when it :func:`started`; None where that is not known.
+    """
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    now = started(process)
+    return since is None or now is None or now == since
 
 
 def started(process: int) -> str | None:

@@ -21,28 +21,37 @@ MOST_VALUES = 100_000
 """Values in all of a file, those within lists and objects counted each."""
 
 
-def read_values(path: Path) -> Any:
+def read_values(path: Path, *, times: int = 1) -> Any:
     """Return the values of a JSON file.
+
+    Args:
+        path: the file.
+        times: how much larger it may be than usual.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is too large, or as :func:`values_of`.
     """
     with path.open("rb") as file:
-        return values_of(file.read(LARGEST_FILE + 1))
+        return values_of(file.read(times * LARGEST_FILE + 1), times=times)
 
 
-def values_of(data: bytes) -> Any:
+def values_of(data: bytes, *, times: int = 1) -> Any:
     """Return the values that JSON bytes stand for; where an object names a key twice, the last one counts.
+
+    Args:
+        data: the bytes.
+        times: how much larger than usual they may be, and how many more values there may be.
 
     Raises:
         ValueError: it is no JSON, or nothing that a sane file would hold.
     """
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
-    values = parsed(data, most=MOST_VALUES)
+    largest, most = times * LARGEST_FILE, times * MOST_VALUES
+    if len(data) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
+    values = parsed(data, most=most)
     pending = [(values, 0)]
-    for count in range(MOST_VALUES + 1):
+    for count in range(most + 1):
         if not pending:
             return values
         value, depth = pending.pop()
@@ -54,9 +63,9 @@ def values_of(data: bytes) -> Any:
             pending += [(inner, depth + 1) for inner in value]
         elif isinstance(value, str):
             value.encode()  # JSON can spell half a character, which can be neither printed nor written
-        if len(pending) + count > MOST_VALUES:
+        if len(pending) + count > most:
             break
-    raise ValueError(f"it has more than {MOST_VALUES:,} values")
+    raise ValueError(f"it has more than {most:,} values")
 
 
 def parsed(data: bytes, *, most: int) -> Any:

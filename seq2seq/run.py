@@ -22,7 +22,7 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.store import Prepared, PreparedData
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import freeze, lasting
+from seq2seq.finetuning import check_initial, freeze, lasting
 from seq2seq.lock import only_writer
 from seq2seq.preparation import prepare_corpus
 from seq2seq.processes import Processes, together
@@ -95,8 +95,8 @@ def train(config: RunConfig, values: Values) -> Path:
         check_parts(config)
         if config.run_dir is not None:
             refuse_changes(Path(config.run_dir), values)  # before hours of preparing
-        if config.init_from is not None and not begun(config.run_dir):
-            checkpoint.locate(Path(config.init_from), warn, setting="init_from")  # before hours of preparing
+        if not begun(config.run_dir):
+            check_initial(config.init_from, config.freeze)  # before hours of preparing
         data = shared_data(processes, partial(prepare_data, config))
         tests = test_sets(config, data)
         config = with_token_budget(config, data, device, processes)

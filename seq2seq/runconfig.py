@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from seq2seq.config import Component, Range
+from seq2seq.config import Component, Range, Values
 from seq2seq.data.cleaning import CleaningConfig
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.mixing import MixingConfig
@@ -67,13 +67,17 @@ class RunConfig(Architecture):
     search: Search
 
     @property
-    def unused(self) -> tuple[str, ...]:
-        """Sections and single settings that these parts have no use for."""
+    def unused(self) -> dict[str, str]:
+        """Sections and single settings that these parts have no use for, and why."""
         parts = (self.encoder.target, self.decoder.target)
         recurrent = not any(part.uses_self_attention for part in parts)
         brought = self.data.target is Prepared  # which was cleaned and has a tokenizer
-        made = () if self.tokenizer.model is None else tuple(f"tokenizer.{key}" for key in self.tokenizer.identity())
-        return ("self_attention",) * recurrent + (("cleaning", "tokenizer") if brought else made)
+        found = {"self_attention": "neither encoder nor decoder attends to itself"} if recurrent else {}
+        if brought:
+            return found | {"cleaning": "the data is prepared", "tokenizer": "the data is prepared"}
+        if self.tokenizer.model is not None:
+            found |= {f"tokenizer.{key}": "`tokenizer.model` is given" for key in self.tokenizer.identity()}
+        return found
 
     def __post_init__(self) -> None:
         joint = self.tokenizer.joint or self.tokenizer.model is not None  # of which one finds out when it is read
@@ -82,3 +86,7 @@ class RunConfig(Architecture):
                 "`model.tie_embeddings` must be 'target' or 'none' where `tokenizer.joint` is false, "
                 "but is 'all' instead"
             )
+
+
+Compose = Callable[[Sequence[str]], tuple[RunConfig, Values]]
+"""Gives the configuration of a training run for its overrides."""

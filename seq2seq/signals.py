@@ -42,4 +42,6 @@ def _leave_at_once(number: int, _: object) -> None:
     # Not by an exception, which would wait for whatever is in the middle of something, such as a thread that writes.
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), _SHOW_CURSOR)  # which a progress bar has hidden
+    words = f"stopped at once by a second {signal.Signals(number).name}; what was not saved is lost\n"
+    os.write(sys.stderr.fileno(), words.encode())
     os._exit(128 + number)

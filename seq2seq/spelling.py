@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,20 @@ def choice(key: str, target: object) -> tuple[str, str] | None:
         key: where the class stands, such as ``self_attention.score._target_``.
         target: its full name.
     """
-    named = re.compile(rf"^\s*{TARGET}: {re.escape(str(target))}$", re.MULTILINE)
+    named = re.compile(rf"^( *){TARGET}: {re.escape(str(target))}$", re.MULTILINE)
     for path in sorted(CONFIGS.glob("*/**/*.yaml")):
-        if named.search(path.read_text(encoding="utf-8")):
+        if found := named.search(path.read_text(encoding="utf-8")):
             group = path.parent.relative_to(CONFIGS).as_posix()
-            depth = group.count("/") + 1
-            return spelling(group, ".".join(key.split(".")[:depth])), path.stem
+            above = key.split(".")[:-1]
+            # A class that stands further inside a file, such as a score, is chosen with the part around it.
+            place = above[: group.count("/") + 1] if found[1] else above
+            return spelling(group, ".".join(place)), path.stem
     return None
+
+
+def options(group: str, folders: Sequence[Path] = (CONFIGS,)) -> list[str]:
+    """Return the names to choose from in a group of settings, from all folders that hold such groups."""
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def changes(before: Values, now: Values, keys: Iterable[str]) -> list[tuple[str, str, str]]:

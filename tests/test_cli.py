@@ -79,12 +79,17 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 WRONG: list[tuple[str, str]] = [
     # misspelt keys
     ("modle.dim=64", r"`modle.dim` must be a known setting, .* did you mean 'model.dim'\?"),
-    ("model.dmi=64", r"`model.dmi` must be a known setting, .* did you mean 'dim'\?"),
+    ("model.dmi=64", r"`model.dmi` must be a known setting, .* did you mean 'model.dim'\?"),
     ("trainer.max_step=5", r"`trainer.max_step` must be a known setting, .* '(trainer.)?max_steps'\?"),
+    ("trainer.evaluate_split=valid", "there is none of that name; did you mean 'evaluate_split'?"),
+    ("encoder.max_tokens=3", "there is none of that name; did you mean 'trainer.max_tokens' or 'search.max_tokens'?"),
     ("atention=dot", r"`atention` must be a known setting, .* did you mean 'attention'\?"),
     ("trainer.xyzzy=5", r"`trainer.xyzzy` must be a known setting, .*clip_norm, .*max_steps"),
     ("+model.extra=1", r"`model.extra` must be a setting of ModelConfig \(.*dim.*\), but is unknown"),
-    ("+decoder.num_layer=1", r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'num_layers'\?"),
+    (
+        "+decoder.num_layer=1",
+        r"`decoder.num_layer` must be a setting of TransformerDecoder .* 'decoder.num_layers'\?",
+    ),
     ("~model.dim", r"`model.dim` must have a value, because ModelConfig needs it, but is missing"),
     # misspelt groups
     ("encoder=bilstmm", r"`encoder` must be one of bilstm, transformer, but is 'bilstmm' .*'bilstm'\?"),
@@ -296,7 +301,14 @@ def test_a_setting_of_training_is_sent_where_it_belongs(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["encoder=bilstm", "decoder=rnn", "self_attention.dropout=0.1"], ["`self_attention.dropout` has no effect"]),
+        (
+            ["encoder=bilstm", "decoder=rnn", "self_attention.dropout=0.1"],
+            ["`self_attention.dropout` has no effect, because neither encoder nor decoder attends to itself"],
+        ),
+        (
+            ["tokenizer.model=some.model", "tokenizer.vocab_size=99"],
+            ["`tokenizer.vocab_size` has no effect, because `tokenizer.model` is given"],
+        ),
         (["decoder=rnn", "self_attention.dropout=0.1"], []),
         (
             ["model=tiny", "experiment=compare_bilstm"],
@@ -372,6 +384,7 @@ SWEEPS: list[tuple[list[str], list[str]]] = [
     (["attention=glob(*)", "seed=1,-1"], ["seed"]),
     (["attention=dot,dott"], ["attention"]),
     (["experiment=swept"], ["model.dim"]),
+    (["run_dir=one", "seed=1,2"], ["seed"]),
 ]
 
 
@@ -455,7 +468,7 @@ def test_which_checkpoints_are_averaged_must_be_clear(
 @pytest.mark.parametrize("script", ["evaluate", "translate"])
 def test_other_commands_explain_mistakes_as_well(refuse: Mistakes, script: str) -> None:
     lines = refuse("checkpoint=x", "search.beam_sise=3", "device=gpu", script=script)
-    assert any("did you mean 'beam_size'?" in line for line in lines)
+    assert any("did you mean 'search.beam_size'?" in line for line in lines)
     assert any(line.startswith("`device` must be one of auto, cpu, cuda") for line in lines)
 
 
@@ -475,7 +488,7 @@ def test_a_mended_command_is_accepted() -> None:
         ("train", ["encoder=bilstmm"], "did you mean 'bilstm'?"),
         ("train", ["trainer.max_time=15q"], "`trainer.max_time`"),
         ("train", ["model.dim=0", "attention=dott"], "`model.dim`"),
-        ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'vocab_size'?"),
+        ("prepare", ["tokenizer.vocab_sise=64"], "did you mean 'tokenizer.vocab_size'?"),
         ("evaluate", ["checkpoint=nowhere"], "`checkpoint`"),
         ("translate", ["checkpoint=nowhere"], "`checkpoint`"),
         ("average", ["checkpoint=nowhere", "last=2"], "`checkpoint`"),
@@ -508,8 +521,11 @@ def test_a_script_ends_with_status_2_and_without_a_traceback_in_no_time(
         (["data=mixture", "+data.corpora.x=multi30k"], "write `+data@data.corpora.x=multi30k`"),
         (["data=mixture", "data@data.corpora.a=grammar"], "write `+data@data.corpora.a=grammar`"),
         (["data=mixture", "data@data.corpora.a=gramar"], "NAME must be one of .*did you mean 'grammar'"),
-        (["data=mixture", "+data@data.corpora.a=grammar", "data.corpora.a.soruce=de"], "did you mean 'source'"),
-        (["data=grammar", "data.seeed=1"], "did you mean 'seed'"),
+        (
+            ["data=mixture", "+data@data.corpora.a=grammar", "data.corpora.a.soruce=de"],
+            "did you mean 'data.corpora.a.source'",
+        ),
+        (["data=grammar", "data.seeed=1"], "did you mean 'data.seed'"),
         (["data=grammar", "data.both_directions=true"], "choose `data=deen_mix` or `data=mixture`"),
         (["data=deen_mix", "data.source=en"], "`data.source` must be a known setting"),
         (["data=mixture", "+data@data.corpora.a=grammar", "mixing.temperature=0"], "`mixing.temperature` must be"),

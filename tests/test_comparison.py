@@ -146,7 +146,20 @@ def result_of(attention: str, seed: int, bleu: float, experiment: str = "some") 
 )
 def test_what_cannot_be_compared_is_refused(override: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        config_of(override)
+        planned(override)
+
+
+def test_attentions_and_experiments_may_lie_outside_the_repository(tmp_path: Path) -> None:
+    for group, base in (("attention", "cosine"), ("experiment", "compare_bilstm")):
+        (tmp_path / group).mkdir()
+        shutil.copy(CONFIGS / group / f"{base}.yaml", tmp_path / group / "mine.yaml")
+    config = config_of("attentions=[mine]", "experiments=[mine]", "seeds=[1]")
+    [run] = plan(config, [(1, "mine", "mine")], partial(read, "train", RunConfig), [tmp_path])
+    assert run.overrides[0] == f"--config-dir={tmp_path}"
+    assert run.values["attention"]["score"]["_target_"].endswith(".Cosine")
+    assert read("train", RunConfig, run.overrides)[1] == run.values
+    with pytest.raises(ConfigError, match=r"`attentions\[0\]` must be one of .*, but is 'mine' instead"):
+        plan(config, [(1, "mine", "mine")], partial(read, "train", RunConfig))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +324,7 @@ def test_another_class_is_named_as_it_is_chosen(run: Run) -> None:
     assert "but is entmax instead; give another output" in line
 
 
-@pytest.mark.parametrize("text", ["", '{"model": {"di', "[1]"])
+@pytest.mark.parametrize("text", ["", '{"model": {"di', "[1]", "[" * 200_000], ids=lambda text: text[:9])
 def test_settings_torn_by_a_crash_are_refused_kindly(run: Run, text: str) -> None:
     run.folder.mkdir()
     (run.folder / "config.json").write_text(text)
@@ -319,6 +332,13 @@ def test_settings_torn_by_a_crash_are_refused_kindly(run: Run, text: str) -> Non
         ConfigError, match=r"`output` must hold whole runs, but .*config.json cannot be read .*; remove"
     ):
         refuse_other_settings([run])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"runs": [{}]}', "[" * 200_000], ids=lambda text: text[:9])
+def test_a_table_that_cannot_be_read_is_refused_with_the_way_out(run: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "table.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"`output` must hold the table .* cannot be read .*; remove that file"):
+        earlier_cells(tmp_path, [run])
 
 
 def test_finished_runs_of_earlier_calls_stay_in_the_table(run: Run, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ({"wheel__spare": "no"}, "`wheel.spare` must be true or false, but is 'no' instead"),
         (
             {"wheel__radus": 1},
-            "`wheel.radus` must be a setting of Wheel (radius, spare), but is unknown; did you mean 'radius'?",
+            "`wheel.radus` must be a setting of Wheel (radius, spare), but is unknown; did you mean 'wheel.radius'?",
         ),
         ({"engine": "Engine"}, "`engine` must be a group of settings, but is 'Engine' instead"),
         ({"engine__power": 0}, "`engine.power` must be at least 1, but is 0 instead"),
@@ -148,7 +148,7 @@ def test_a_subclass_may_stand_for_its_base() -> None:
         ({"engine__size": 3}, "`engine.size` is given at run time and must not be set"),
         (
             {"engine__powr": 3},
-            "`engine.powr` must be a setting of Engine (kind, power), but is unknown; did you mean 'power'?",
+            "`engine.powr` must be a setting of Engine (kind, power), but is unknown; did you mean 'engine.power'?",
         ),
         (
             {"engine___target_": "Engine"},

@@ -18,6 +18,7 @@ from seq2seq.data.statistics import Examples, coverage, read_statistics
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.data_report import LONGEST, length_chart, page_of, tables_of, write_data_report
+from seq2seq.errors import DataError
 
 TOKENIZER = TokenizerConfig(
     type="bpe", vocab_size=150, joint=True, character_coverage=1.0, byte_fallback=False, sample=1000
@@ -130,6 +131,19 @@ def test_a_folder_of_an_earlier_version_has_no_report(tmp_path: Path) -> None:
     data = prepared(tmp_path / "corpus")
     (data.folder / "statistics.json").unlink()
     assert write_data_report(data) is None
+
+
+@pytest.mark.parametrize("text", ["{", "5", "[" * 200_000, "9" * 10_000], ids=lambda text: text[:9])
+def test_statistics_that_cannot_be_read_are_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "statistics.json").write_text(text)
+    with pytest.raises(DataError, match=r"statistics\.json must hold the statistics of prepared data, but cannot"):
+        read_statistics(tmp_path)
+
+
+def test_statistics_of_a_large_mixture_are_read(tmp_path: Path) -> None:
+    splits = {f"test.{number}": {"lengths": [1] * 1000} for number in range(300)}
+    (tmp_path / "statistics.json").write_text(json.dumps({"splits": splits}))
+    assert read_statistics(tmp_path) == {"splits": splits}
 
 
 def test_a_vocabulary_for_each_language_is_reported_by_itself(tmp_path: Path) -> None:

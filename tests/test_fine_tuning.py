@@ -28,7 +28,7 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.prepare import prepare
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
-from seq2seq.finetuning import freeze, take_weights, trainable
+from seq2seq.finetuning import check_initial, freeze, take_weights, trainable
 from seq2seq.optim import AdamW, ExponentialAverage, Optimizer
 from seq2seq.run import check_parts
 from seq2seq.runconfig import RunConfig
@@ -72,7 +72,7 @@ def tokenizer(folder: Path, letters: str, kind: str = "bpe", tags: tuple[str, ..
     draw = random.Random(2)
     text = [" ".join("".join(draw.choices(letters, k=3)) for _ in range(5)) for _ in range(200)]
     config = TokenizerConfig(
-        type=kind,  # type: ignore[arg-type]  # a plain string
+        type=kind,
         vocab_size=size,
         joint=True,
         character_coverage=1.0,
@@ -190,7 +190,7 @@ def test_a_new_run_begins_with_the_averaged_weights_of_the_best_checkpoint(
 
     def noted(self: ExponentialAverage, parameters: Any, decay: float) -> None:
         real(self, parameters, decay)
-        seen.append(dict(enumerate(map(torch.clone, self.averages))))  # type: ignore[arg-type]
+        seen.append(dict(enumerate(map(torch.clone, self.averages))))
 
     monkeypatch.setattr(ExponentialAverage, "__init__", noted)
     given = ("trainer.max_steps=1", f"init_from={place / 'first'}", f"tokenizer.model={place / 'first'}")
@@ -385,6 +385,14 @@ def test_a_tokenizer_that_is_damaged_or_not_there_is_refused(place: Path, tmp_pa
             given_tokenizers(str(path))
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"files": 5}', "[" * 200_000, "9" * 10_000], ids=lambda text: text[:9])
+def test_a_tokenizer_beside_a_manifest_that_cannot_be_read_is_refused(place: Path, tmp_path: Path, text: str) -> None:
+    folder = shutil.copytree(checkpoint.locate(place / "first"), tmp_path / "copy")
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"manifest\.json must say what tokenizer\.model is, but cannot be read"):
+        given_tokenizers(str(folder))
+
+
 def test_prepared_data_is_known_by_the_model_that_is_given_not_by_its_place(
     place: Path, tmp_path: Path, vocabularies: tuple[Tokenizer, Tokenizer]
 ) -> None:
@@ -451,6 +459,14 @@ def test_a_model_without_the_tag_of_a_language_is_refused(place: Path, tmp_path:
     tokenizer(tmp_path, "abcdefg", tags=("fr", "de"), size=30)
     data = prepare(corpus, CLEANING, config, root=tmp_path / "prepared", report=lambda _: None)
     assert data.ids("train")[0][0][0] == data.source_tokenizer.tags["de"]
+
+
+def test_random_weights_are_not_frozen_in_silence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_initial(None, ["encoder.*"])
+    assert capsys.readouterr().err.startswith("warning: `freeze` keeps random weights as they are, because there is")
+    check_initial(None, [])
+    check_initial(str(place / "first"), ["encoder.*"])
+    assert capsys.readouterr().err == ""
 
 
 def test_settings_that_a_given_model_has_settled_have_no_use() -> None:

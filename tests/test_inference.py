@@ -399,7 +399,7 @@ def test_a_pipe_is_translated_in_order_and_in_constant_memory(run: Path) -> None
             assert line.decode().split() == texts[number].split()
             if number % 1000 == 0:
                 status = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8")
-                memory.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]))  # type: ignore[index]
+                memory.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]))
         assert number == lines - 1
     assert child.returncode == 0
     assert max(memory) < 1.1 * memory[5]

@@ -96,7 +96,7 @@ def test_bytes_that_are_no_utf8_are_replaced_with_some_warnings_and_a_count(monk
 def test_an_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "LONGEST_LINE", 1 << 17)
     monkeypatch.setattr("seq2seq.data.formats.lines.LONGEST_LINE", 1 << 17)
-    monkeypatch.setattr(sys, "stdin", open("/dev/zero", encoding="utf-8"))  # noqa: SIM115
+    monkeypatch.setattr(sys, "stdin", open("/dev/zero", encoding="utf-8"))  # noqa: SIM115  # closed with the process
     with pytest.raises(DataError, match=r"standard input, line 1: must have at most 131,072 bytes"):
         next(groups(None, 10, refuse))
     sys.stdin.close()

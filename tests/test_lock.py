@@ -139,7 +139,10 @@ def test_without_locks_a_process_that_may_be_there_is_respected(
         pass
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"process": "x"}', '{"process": -1}'])
+UNREADABLE = ["", "{", "[]", "null", '{"process": "x"}', '{"process": -1}', "[" * 200_000, "9" * 10_000]
+
+
+@pytest.mark.parametrize("content", UNREADABLE, ids=lambda text: text[:15])
 def test_a_file_that_names_nobody_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     refuse_locks(monkeypatch)
     (tmp_path / OWNER).write_text(content)

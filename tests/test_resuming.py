@@ -16,6 +16,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from small_runs import quick, same_tensors, train_run, write_corpus
+from tiny import compose
 
 from seq2seq import checkpoint, cli, runfolder
 from seq2seq.comparison.plan import CompareAttentionConfig
@@ -135,6 +136,34 @@ def test_a_choice_inside_a_part_changes_only_that(here: Path, program: Program) 
     assert values["attention"]["score"] == settings("runs/first")["attention"]["score"]
 
 
+def test_parts_inside_of_parts_are_those_of_the_run(here: Path, program: Program) -> None:
+    values = settings("runs/first")
+    made = compose("search=mbr", "search@search.candidates=beam", "attention=additive_normed", "data=deen_mix")
+    inside = compose("attention/window@self_attention.window=sliding")
+    changed = {key: made[key] for key in ("search", "attention", "data")}
+    changed["self_attention"] = inside["self_attention"]
+    Path("runs/first/config.json").write_text(json.dumps(values | changed))
+    [now] = program(
+        "resume=runs/first",
+        "search.candidates.beam_size=3",
+        "self_attention.window.width=7",
+        "data.corpora.news.errors=replace",
+    )
+    changed["search"]["candidates"]["beam_size"] = 3
+    changed["self_attention"]["window"]["width"] = 7
+    changed["data"]["corpora"]["news"]["errors"] = "replace"
+    assert now == values | changed | {"run_dir": "runs/first"}
+
+
+def test_a_part_that_is_chosen_anew_brings_the_parts_inside_of_it(here: Path, program: Program) -> None:
+    values = settings("runs/first") | {"search": compose("search=mbr", "search@search.candidates=beam")["search"]}
+    Path("runs/first/config.json").write_text(json.dumps(values))
+    [now] = program("resume=runs/first", "search=beam", "search.beam_size=3")
+    assert now["search"] == compose("search=beam", "search.beam_size=3")["search"]
+    [now] = program("resume=runs/first", "search=mbr")
+    assert now["search"]["candidates"] == compose("search=mbr")["search"]["candidates"]
+
+
 def test_settings_that_came_later_are_filled_in(here: Path, program: Program) -> None:
     old = settings("runs/first")
     for key in ("resume", "init_from", "freeze", "sampling"):
@@ -189,7 +218,11 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["resume=run/first"], "run/first does not exist; did you mean 'runs'?"),
     (["resume=nowhere"], "nowhere does not exist"),
     (["resume=runs"], "runs is none, because it has no config.json; it holds the runs first"),
-    (["resume=."], ". is none, because it has no config.json"),
+    (["resume=."], ". is none, because it has no config.json; to begin a run there give run_dir=."),
+    (
+        ["-m", "resume=runs/first", "seed=1,2"],
+        "`seed` must be 1, as it was when the first job in runs/first began, but is 2 instead; leave run_dir and",
+    ),
     (
         ["resume=runs/first/checkpoints"],
         "runs/first/checkpoints has the checkpoints of a run; give resume=runs/first",
@@ -201,7 +234,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["resume=runs/first", "experiment=compare_bilstm"], "`experiment` must not be given with resume=runs/first"),
     (["resume=runs/first", "run_dir=other"], "`run_dir` must be left out with resume=runs/first"),
     (["resume=runs/first,runs/second"], "`resume=runs/first,runs/second` must have one value; put -m before"),
-    (["resume=runs/first", "trainer.max_stepz=3"], "did you mean 'max_steps'?"),
+    (["resume=runs/first", "trainer.max_stepz=3"], "did you mean 'trainer.max_steps'?"),
     (["resume=runs/first", "decoder.norm=rms"], "`decoder=rnn` has only attend, cell"),
     (["resume=runs/first", "trainer.max_steps=-1"], "`trainer.max_steps` must be at least 1, but is -1 instead"),
     (["resume=runs/first", "~trainer.log_every"], "`trainer.log_every` must have a value"),
@@ -228,11 +261,21 @@ def test_a_run_without_checkpoints_never_begins_anew_in_silence(here: Path, refu
     assert line.endswith("runs/first has none; begin it with run_dir=runs/first and its settings")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", "\xff", '{"seed": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "null", "\xff", '{"seed": "\\ud800"}', "[" * 200_000], ids=lambda text: text[:9]
+)
 def test_settings_that_cannot_be_read_are_refused(here: Path, refused: Refused, text: str) -> None:
     (here / "runs/first/config.json").write_bytes(text.encode("latin-1"))
     [line] = refused("resume=runs/first")
     assert "has settings that cannot be read" in line
+
+
+def test_a_run_folder_that_has_lost_its_settings_can_still_give_its_weights(here: Path, refused: Refused) -> None:
+    Path("runs/first/config.json").unlink()
+    [line] = refused("resume=runs/first")
+    assert line.endswith(
+        "no config.json; to begin a new run with the weights of its checkpoints give init_from=runs/first"
+    )
 
 
 def test_a_run_folder_whose_checkpoints_are_gone_is_refused(here: Path) -> None:

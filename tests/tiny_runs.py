@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from small_runs import same_tensors
 
 from seq2seq import checkpoint
 from seq2seq.optim import AdamW, Optimizer
@@ -46,11 +45,6 @@ def fail() -> None:
 def sampled(sampling: str) -> tuple[str, str]:
     """Overrides for a way of sampling, with the tokenizer that it is made for."""
     return f"sampling={sampling}", f"tokenizer={'unigram' if sampling == 'unigram' else 'bpe'}"
-
-
-def same_tensors(one: Path, other: Path) -> bool:
-    first, second = load_file(one), load_file(other)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def assert_ended_alike(run: Path, whole: Path) -> None:

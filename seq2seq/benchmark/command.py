@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -12,21 +11,16 @@ import torch
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.benchmark.attention import AttentionSizes, Parts, attention_tables, every_part
 from seq2seq.benchmark.kernels import kernel_tables
-from seq2seq.benchmark.table import Page, facts_in_words, machine, write
+from seq2seq.benchmark.table import Page, check_page, facts_in_words, machine, writable_page, write
 from seq2seq.benchmark.training import training_table
-from seq2seq.config import Component, Duration, Values
-from seq2seq.errors import ConfigError
-from seq2seq.runconfig import RunConfig
+from seq2seq.config import Component, Duration
+from seq2seq.runconfig import Compose
 from seq2seq.runtime import DeviceName, choose_device, seed_everything
+from seq2seq.spelling import options
 from seq2seq.terminal import say
-
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 
 SEED = 1
 """Of all numbers that are computed with; how long a sparse normalizer takes depends on them a little."""
-
-Compose = Callable[[Sequence[str]], tuple[RunConfig, Values]]
-"""Gives the configuration of a training run for its overrides."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,7 @@ class BenchmarkConfig:
     train: Sequence[str]
 
     def __post_init__(self) -> None:
-        if self.output is not None and Path(self.output).suffix != ".md":
-            raise ConfigError(f"`output` must be a file that ends in .md, but is {self.output!r} instead")
+        check_page(self.output)
 
 
 def benchmark(config: BenchmarkConfig, compose: Compose) -> None:
@@ -62,12 +55,7 @@ def benchmark(config: BenchmarkConfig, compose: Compose) -> None:
         UserError: the device or the output cannot be used.
     """
     device = choose_device(config.device)
-    path = None if config.output is None else Path(config.output)
-    if path is not None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)  # now, before minutes of measuring
-        except OSError as error:
-            raise ConfigError(f"`output` must be in a folder that can be written, but is not: {error}") from None
+    path = writable_page(config.output)
     seed_everything(SEED)
     facts = machine(device)
     pages = [facts_in_words(facts)]
@@ -100,14 +88,9 @@ def parts(compose: Compose, heads: int) -> Parts:
         compose: reads their files.
         heads: H.
     """
-    attentions = {name: compose([f"attention={name}"])[0].attention for name in names("attention")}
+    attentions = {name: compose([f"attention={name}"])[0].attention for name in options("attention")}
     normalizers: dict[str, Component[Normalizer]] = {
         name: compose([f"attention/normalizer={name}"])[0].attention.settings["normalizer"]
-        for name in names("attention/normalizer")
+        for name in options("attention/normalizer")
     }
     return every_part(attentions, normalizers, heads)
-
-
-def names(group: str) -> list[str]:
-    """Return the choices of a group of configurations."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))

@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import torch
 
 import seq2seq
 from seq2seq.benchmark.timing import Timing
-from seq2seq.errors import UserError
+from seq2seq.errors import ConfigError, UserError
 from seq2seq.runtime import describe_device
 
 MIB = 2**20
@@ -89,6 +90,36 @@ def milliseconds(seconds: float) -> str:
 def in_line(cells: Sequence[str]) -> str:
     """Return cells as a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
+
+
+def check_page(output: str | None) -> None:
+    """Refuse to write a page to what is no page.
+
+    Raises:
+        ConfigError: its name does not end in .md.
+    """
+    if output is not None and Path(output).suffix != ".md":
+        raise ConfigError(f"`output` must be a file that ends in .md, but is {output!r} instead")
+
+
+def writable_page(output: str | None) -> Path | None:
+    """Return the file to write, its folder made and tried: now, before all that is to be written in it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if output is None:
+        return None
+    path = Path(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ConfigError(f"`output` must be in a folder that can be written, but is not: {error}") from None
+    if path.is_dir():
+        raise ConfigError(f"`output` must be a file, but {output} is a folder")
+    return path
 
 
 def machine(device: torch.device) -> dict[str, str]:

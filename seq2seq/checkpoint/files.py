@@ -63,7 +63,7 @@ class Source:
         """
         self.left -= len(place)
         while place:
-            count = self._file.readinto(place[:_BLOCK])  # type: ignore[attr-defined]
+            count = self._file.readinto(place[:_BLOCK])  # type: ignore[attr-defined]  # BufferedReader has it
             if not count:
                 raise DamagedError(f"{self.name} is damaged: it ends too early")
             self._hash.update(place[:count])

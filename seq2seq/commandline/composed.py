@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.spelling import CONFIGS, TARGET
+from seq2seq.spelling import CONFIGS, TARGET, options
 
 # What Hydra raises for a bad override: its own errors, OmegaConf's, and a ValueError for a group set to a number.
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
@@ -30,15 +30,13 @@ RUNS = "train"
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain values, every interpolation resolved."""
-    values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    return _container(config, resolve=True)
+
+
+def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
+    values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
-
-
-def _container(config: Any) -> dict[Any, Any]:
-    values = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(values, dict)
-    return values
 
 
 def own_choices(choices: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -113,7 +111,7 @@ class Groups:
 
     def options(self, group: str) -> list[str]:
         """Return the names to choose from in a group."""
-        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+        return options(group, self.folders)
 
     def file(self, group: str, name: str) -> Path:
         """Return the file of a choice."""
@@ -132,7 +130,7 @@ class Groups:
                 part = {key: part}
             parts.append(part)
         # Interpolations stay as they are written: what they lead to is not here.
-        return {str(key): value for key, value in _container(OmegaConf.merge(*parts, own)).items()}
+        return _container(OmegaConf.merge(*parts, own), resolve=False)
 
     def known_as(self, group: str, word: str) -> list[str]:
         """Return the choices whose first comment, which names author and other names, has a word."""

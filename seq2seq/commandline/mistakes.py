@@ -34,6 +34,9 @@ from seq2seq.config import parse
 from seq2seq.errors import ConfigError, either, listing, suggest
 from seq2seq.spelling import CONFIGS, TARGET
 
+MOST_PLACES = 3
+"""Places elsewhere in which a setting of the same name is worth mentioning."""
+
 
 @dataclass(frozen=True)
 class Explainer:
@@ -201,7 +204,11 @@ class Explainer:
                 has = f"has only {listing(beside)}" if beside else "has no settings"
                 return f"{words}{chosen} {has}; {way}"
         there = f"; {parent} has {listing(beside)}" if parent and beside else suggest(key, known)
-        return f"{words}there is none of that name{suggest(name, beside) or there}"
+        elsewhere = [repr(path) for path in known if path.rpartition(".")[2] == name]
+        if 0 < len(elsewhere) <= MOST_PLACES:
+            return f"{words}there is none of that name; did you mean {either(elsewhere)}?"
+        near = suggest(name, beside, above=f"{parent}." if parent else "")
+        return f"{words}there is none of that name{near or there}"
 
 
 def explain(error: Exception, name: str, schema: type[Any], arguments: Sequence[str]) -> ConfigError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,11 @@ def resumed(values: Values, overrides: Sequence[str], groups: Groups) -> dict[st
     given = [one for one in OverridesParser.create().parse_overrides(list(overrides)) if not is_hydras(one)]
     refuse_beside(run, given, values)
     now = Composed(values, {})
-    chosen = [one for one in given if is_choice(one, groups)]
-    for override in [*chosen, *(one for one in given if one not in chosen)]:  # in the order in which Hydra takes them
+    choices = [one for one in given if is_choice(one, groups)]
+    for override in [
+        *choices,
+        *(one for one in given if one not in choices),
+    ]:  # in the order in which Hydra takes them
         place = place_of(full_key(override))
         if override.is_delete():
             remove(settings, place)
@@ -80,13 +83,32 @@ def implied(schema: type[Any], arguments: Sequence[str], groups: Groups) -> list
         return []
     if override.is_sweep_override() or not isinstance(value_of(override), str):
         return []
-    choices = []
-    for place, part in settings_of(value_of(override)).items():
-        target = part.get(TARGET) if isinstance(part, Mapping) else None
-        spelled, name = choice(f"{place}.{TARGET}", target) or ("", "")
-        if spelled and spelled not in named and name in groups.options(spelled.partition("@")[0]):
-            choices.append(f"{spelled}={name}")
-    return choices
+    return [f"{spelled}={name}" for spelled, name in chosen(settings_of(value_of(override)), named, groups).items()]
+
+
+def chosen(values: Values, named: Collection[str], groups: Groups, place: str = "") -> dict[str, str]:
+    """Return by spelling what was chosen by name in some settings, for parts inside of parts too.
+
+    Where two parts have one spelling, as an attention and its score, the inner one decides: it knows the file better.
+
+    Args:
+        values: the settings.
+        named: spellings of choices that are made anew, with all that is inside of them.
+        groups: what can be chosen by name.
+        place: the dotted key of the settings with a dot behind it; empty for those of a run.
+    """
+    found: dict[str, str] = {}
+    for key, part in values.items():
+        if not isinstance(part, Mapping):
+            continue
+        spelled, name = choice(f"{place}{key}.{TARGET}", part[TARGET]) or ("", "") if TARGET in part else ("", "")
+        if spelled in named:
+            continue
+        if name in groups.options(spelled.partition("@")[0]):
+            # Where users name parts themselves, as the corpora of a mixture, Hydra knows none of them.
+            found[spelled if TARGET in values or not place else f"+{spelled}"] = name
+        found |= chosen(part, named, groups, f"{place}{key}.")
+    return found
 
 
 def settings_of(path: str) -> dict[str, Any]:
@@ -110,8 +132,13 @@ def settings_of(path: str) -> dict[str, Any]:
     file = run / SETTINGS
     if not file.is_file():
         runs = sorted(found.parent.name for found in run.glob(f"*/{SETTINGS}"))
-        held = f"; it holds the runs {listing(runs)}" if runs else ""
-        raise ConfigError(f"{words} is none, because it has no {SETTINGS}{held}")
+        if runs:
+            way = f"it holds the runs {listing(runs)}"
+        elif (run / "checkpoints").is_dir():
+            way = f"to begin a new run with the weights of its checkpoints give init_from={path}"
+        else:
+            way = f"to begin a run there give {RUN_DIR}={path} and its settings"
+        raise ConfigError(f"{words} is none, because it has no {SETTINGS}; {way}")
     try:
         settings = upgraded(read_values(file))
     except (OSError, ValueError) as error:

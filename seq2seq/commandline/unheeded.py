@@ -10,14 +10,14 @@ from seq2seq.commandline.composed import Composed, Groups, full_key, key_paths, 
 from seq2seq.errors import either
 
 
-def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Sequence[str]) -> list[str]:
+def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Mapping[str, str]) -> list[str]:
     """Say of each override that is right but changes nothing, or not all that it seems to, why that is.
 
     Args:
         overrides: as they were typed.
         now: what they have composed.
         groups: what could be chosen.
-        unused: sections and single settings that the run has no use for.
+        unused: sections and single settings that there is no use for, and why.
     """
     given = OverridesParser.create().parse_overrides(list(overrides))
     keys = {full_key(override) for override in given}
@@ -31,7 +31,7 @@ def unheeded(overrides: Sequence[str], now: Composed, groups: Groups, unused: Se
         key, value = full_key(override), value_of(override)
         place = place_of(key)
         if useless := next((name for name in unused if f"{place}.".startswith(f"{name}.")), None):
-            found.append(f"`{key}` has no effect: this run has no use for {useless}")
+            found.append(f"`{key}` has no effect, because {unused[useless]}")
         elif (
             winners
             and key in now.choices

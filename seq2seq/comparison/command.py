@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from seq2seq.comparison.plan import CompareAttentionConfig, Compose, earlier_cells, plan, refuse_other_settings
+from seq2seq.comparison.plan import CompareAttentionConfig, earlier_cells, plan, refuse_other_settings
 from seq2seq.comparison.runs import Result, Run, measure
 from seq2seq.comparison.table import write_table
 from seq2seq.data.store import PreparedData
 from seq2seq.errors import ConfigError
 from seq2seq.lock import only_writer
 from seq2seq.run import prepare_data
+from seq2seq.runconfig import Compose
 from seq2seq.signals import SignalHandling, exit_status
 from seq2seq.spelling import CONFIGS
 from seq2seq.terminal import duration, say, warn
@@ -33,21 +34,26 @@ POLL = 0.1
 """Seconds between two looks at the processes."""
 
 
-def compare(config: CompareAttentionConfig, compose: Compose) -> None:
+def compare(config: CompareAttentionConfig, compose: Compose, folders: Sequence[Path] = ()) -> None:
     """Train what is not finished, then write ``table.md`` and ``table.json``; leaves with status 1 if a run failed.
+
+    Args:
+        config: what to compare.
+        compose: reads the settings of a run.
+        folders: where attentions and experiments lie beside our own.
 
     Raises:
         UserError: the settings, the corpus or the output folder cannot be used.
     """
     wanted = itertools.product(config.seeds, config.experiments, config.attentions)
-    runs = plan(config, wanted, compose)
+    runs = plan(config, wanted, compose, folders)
     output = Path(config.output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"`output` must be a folder that can be written, but is not: {error}") from None
     with only_writer(output, setting="output"):
-        earlier = plan(config, earlier_cells(output, runs), compose)
+        earlier = plan(config, earlier_cells(output, runs), compose, folders)
         rows = [*earlier, *runs]
         refuse_other_settings(rows)
         data = prepare_all(rows)

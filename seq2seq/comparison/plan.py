@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq.comparison.runs import Run
 from seq2seq.comparison.table import TABLE
-from seq2seq.config import PositiveInt, Values
+from seq2seq.config import PositiveInt
 from seq2seq.errors import ConfigError, listing, suggest
+from seq2seq.plainjson import read_values
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
+from seq2seq.runconfig import Compose
 from seq2seq.runfolder import SETTINGS, leaves
-from seq2seq.spelling import CONFIGS, differences
+from seq2seq.spelling import CONFIGS, differences, options
 from seq2seq.upgrades import upgraded
 
-SCORES = "evaluation/*/scores.json"
+FINISHED = "evaluation/*/scores.json"
+"""What the folder of a finished run has; which split it is named after is known when the data is."""
 
 LONGEST_ROW_NAME = 60
 """Characters of a row's settings in the name of its folder."""
@@ -30,8 +32,7 @@ OWN = ("experiment", "attention", "attention@self_attention", "self_attention", 
 PLACES = ("name", "run_dir", "prepared_dir")
 """Settings that say where things are, not what is trained."""
 
-Compose = Callable[[Sequence[str]], tuple[RunConfig, Values]]
-"""Gives the configuration of a training run for its overrides."""
+_LARGER = 10  # than settings: a table has thirty values for each of its runs
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,6 @@ class CompareAttentionConfig:
             different = {" ".join(value.split()) if isinstance(value, str) else value for value in values}
             if not values or len(different) < len(values):
                 mistakes.append(f"`{key}` must be a list of different values, but is {list(values)} instead")
-        for key, group in (("attentions", "attention"), ("experiments", "experiment")):
-            known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
-            for i, entry in enumerate(getattr(self, key)):
-                name = entry.partition(" ")[0] if key == "attentions" else entry
-                if name not in known:
-                    near = suggest(name, known)
-                    mistakes.append(f"`{key}[{i}]` must be one of {listing(known)}, but is {name!r} instead{near}")
         for i, entry in enumerate(self.attentions):
             mistakes += _own(f"attentions[{i}]", entry.split()[1:])
         for i, override in enumerate(self.overrides):
@@ -89,21 +83,53 @@ def _own(key: str, overrides: Sequence[str]) -> list[str]:
     ]
 
 
+def refuse_unknown(config: CompareAttentionConfig, folders: Sequence[Path]) -> None:
+    """Refuse attentions and experiments that there are no files of.
+
+    Args:
+        config: what to compare.
+        folders: where files of groups lie beside our own.
+
+    Raises:
+        ConfigError: names each of them.
+    """
+    mistakes = []
+    for key, group in (("attentions", "attention"), ("experiments", "experiment")):
+        known = options(group, [CONFIGS, *folders])
+        for i, entry in enumerate(getattr(config, key)):
+            name = entry.partition(" ")[0] if key == "attentions" else entry
+            if name not in known:
+                near = suggest(name, known)
+                mistakes.append(f"`{key}[{i}]` must be one of {listing(known)}, but is {name!r} instead{near}")
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
 CellOfSeed = tuple[int, str, str]
 """Seed, experiment, and attention with its own settings: what makes a run."""
 
 
-def plan(config: CompareAttentionConfig, wanted: Iterable[CellOfSeed], compose: Compose) -> list[Run]:
+def plan(
+    config: CompareAttentionConfig, wanted: Iterable[CellOfSeed], compose: Compose, folders: Sequence[Path] = ()
+) -> list[Run]:
     """Return runs in the order given: seed by seed, so that an unfinished table has something in every cell.
+
+    Args:
+        config: what to compare.
+        wanted: the runs.
+        compose: reads the settings of a run.
+        folders: where files of groups lie beside our own; Hydra takes one at most.
 
     Raises:
         ConfigError: the settings of a run cannot be used; the message names the run.
     """
+    refuse_unknown(config, folders)
     runs = []
     for seed, experiment, entry in wanted:
         attention, *settings_of_row = entry.split()
         folder = Path(config.output) / f"{experiment}-{row_name(entry)}-{seed}"
         overrides = [
+            *(f"--config-dir={folder}" for folder in folders),
             f"experiment={experiment}",
             f"attention={attention}",
             f"attention@self_attention={attention}",
@@ -145,7 +171,7 @@ def earlier_cells(output: Path, runs: Sequence[Run]) -> list[CellOfSeed]:
         return []
     asked = {(run.seed, run.experiment, run.attention) for run in runs}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        rows = read_values(path, times=_LARGER)["runs"]
         cells = [(row["seed"], row["experiment"], row["attention"]) for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
@@ -155,7 +181,7 @@ def earlier_cells(output: Path, runs: Sequence[Run]) -> list[CellOfSeed]:
     return [
         cell
         for cell in cells
-        if cell not in asked and any((output / f"{cell[1]}-{row_name(cell[2])}-{cell[0]}").glob(SCORES))
+        if cell not in asked and any((output / f"{cell[1]}-{row_name(cell[2])}-{cell[0]}").glob(FINISHED))
     ]
 
 
@@ -170,7 +196,7 @@ def refuse_other_settings(runs: Sequence[Run]) -> None:
         if not path.is_file():
             continue
         try:
-            before = leaves(upgraded(json.loads(path.read_text(encoding="utf-8"))))
+            before = leaves(upgraded(read_values(path)))
         except (ValueError, AttributeError) as error:
             raise ConfigError(
                 f"`output` must hold whole runs, but {path} cannot be read ({error}); "

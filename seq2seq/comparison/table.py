@@ -152,7 +152,8 @@ def markdown(runs: Sequence[Run], results: Sequence[Result], overrides: Sequence
         lines.append("The alignment error rate is that of the layer with the lowest.")
     lines += ["`2 of 3` seeds means that the others are not in yet."] if len(results) < len(runs) else []
     lines += ["", "Settings of every run: " + ", ".join(f"`{one}`" for one in overrides)] if overrides else []
-    for test in [result.test for result in results[:1]]:
+    if results:
+        test = results[0].test
         languages = f"{test['source_language']}–{test['target_language']}"
         lines += ["", f"Test set: {test['sentences']:,} sentences {languages}, {test['split']} of {test['corpus']}."]
         lines += ["", *(f"* {COLUMNS[key]}: `{signature}`" for key, signature in test["signatures"].items())]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seq2seq.data.cutting import cut, narrow, round_up, shuffled_batches
 from seq2seq.data.mixing import Mixing
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Integers, Sequences, offsets_of
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
 
@@ -284,4 +284,4 @@ def pack(sentences: Sequence[Sequence[int]]) -> Sequences:
     """Put sequences of ids end to end, as they stand in a token store."""
     lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
     ids = np.fromiter((i for ids in sentences for i in ids), dtype=np.uint32, count=int(lengths.sum()))
-    return Sequences(ids, np.concatenate([[0], np.cumsum(lengths)]))
+    return Sequences(ids, offsets_of(lengths))

@@ -10,6 +10,7 @@ from typing import Any
 
 from seq2seq.data.alignment import Link, links_of, piece_links
 from seq2seq.data.formats import Pair
+from seq2seq.data.processes import chunked
 from seq2seq.data.sequences import SequenceWriter
 from seq2seq.data.statistics import SplitStatistics
 from seq2seq.data.tokenizer import WORD_START, Tokenizer
@@ -146,8 +147,6 @@ def linked_pairs(split: str, pairs: Iterable[Pair], lines: Iterable[str] | None)
         yield pair, links_of(line, pair, f"the links of pair {number} of split {split!r}")
 
 
-def chunked(pairs: Iterable[Linked]) -> Iterator[list[Linked]]:
+def in_chunks(pairs: Iterable[Linked]) -> Iterator[list[Linked]]:
     """Yield pairs in lists of :data:`CHUNK`."""
-    iterator = iter(pairs)
-    while chunk := list(itertools.islice(iterator, CHUNK)):
-        yield chunk
+    return chunked(pairs, CHUNK)

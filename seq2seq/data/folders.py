@@ -9,12 +9,16 @@ import shutil
 import socket
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\.tmp-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
+from seq2seq.lock import alive, started
+
+_TEMPORARY = re.compile(r"\.tmp-(?P<host>.+)-(?P<process>\d+)(\.(?P<started>\d+))?-[0-9a-f]{8}")
 
 
 def temporary_name(root: Path) -> Path:
     """Return a new name that tells whose it is, so that what a dead process left behind can be told apart."""
-    return root / f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    since = started(os.getpid())
+    process = f"{os.getpid()}" if since is None else f"{os.getpid()}.{since}"
+    return root / f".tmp-{socket.gethostname()}-{process}-{secrets.token_hex(4)}"
 
 
 def publish(temporary: Path, folder: Path) -> None:
@@ -44,15 +48,5 @@ def remove_stale(root: Path) -> None:
     """Remove temporary folders of processes of this machine that no longer live."""
     for path in root.glob(".tmp-*"):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and match["host"] == socket.gethostname() and not _alive(int(match["process"])):
+        if match and match["host"] == socket.gethostname() and not alive(int(match["process"]), match["started"]):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 only asks
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

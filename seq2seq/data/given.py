@@ -5,12 +5,12 @@ No library that trains is needed for it, so what a checkpoint says of its files 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS, Tokenizer
 from seq2seq.errors import ConfigError, DataError, listing, suggest
+from seq2seq.plainjson import read_values
 
 SETTING = "tokenizer.model"
 
@@ -55,7 +55,7 @@ def _checked(path: Path) -> Tokenizer:
     manifest = path.with_name("manifest.json")
     if manifest.is_file():
         try:
-            sha256 = json.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+            sha256 = read_values(manifest)["files"][path.name]["sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{manifest} must say what {path.name} is, but cannot be read: {error!r}") from None
         if tokenizer.sha256 != sha256:

@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq.data.alignment import format_links, links_after_cleaning
 from seq2seq.data.cleaning import Cleaner
 from seq2seq.data.corpora import TRAIN, Corpus
-from seq2seq.data.encoding import SplitWriter, chunked, linked_pairs
+from seq2seq.data.encoding import SplitWriter, in_chunks, linked_pairs
 from seq2seq.data.formats import Pair, read_lines, read_pairs
 from seq2seq.data.progress import Progress
 from seq2seq.data.reservoir import Reservoir
@@ -73,7 +73,7 @@ class PortionBuild:
             DataError: nothing is left, or the text cannot be read.
         """
         raw = linked_pairs(TRAIN, self.corpus.pairs(TRAIN), self.corpus.alignments(TRAIN))
-        chunks = Progress(self._report, "Cleaning", self.corpus.size(TRAIN)).over(chunked(raw))
+        chunks = Progress(self._report, "Cleaning", self.corpus.size(TRAIN)).over(in_chunks(raw))
         with ExitStack() as ends:
             files = [ends.enter_context(path.open("w", encoding="utf-8")) for path in self._paths]
             cleaned = ends.enter_context(closing(self.cleaner.over(chunks, pair_of=itemgetter(0))))
@@ -101,7 +101,7 @@ class PortionBuild:
         links = read_lines(self._paths[2]) if self.aligned else None
         pairs = linked_pairs(TRAIN, read_pairs(self._paths[0], self._paths[1]), links)
         progress = Progress(self._report, "Encoding", self._passed)
-        writer.write(progress.over(chunked(pairs)), self.corpus.target, self._keep)
+        writer.write(progress.over(in_chunks(pairs)), self.corpus.target, self._keep)
         for path in self._paths:
             path.unlink()
         if not self.cleaner.counts["kept"]:

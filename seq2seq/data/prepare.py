@@ -27,7 +27,7 @@ import sentencepiece
 import seq2seq
 from seq2seq.data.cleaning import Cleaner, CleaningConfig, EarlierPairs, EvaluationText
 from seq2seq.data.corpora import TRAIN, Corpus, is_validation
-from seq2seq.data.encoding import SplitEncoder, chunked, linked_pairs
+from seq2seq.data.encoding import SplitEncoder, in_chunks, linked_pairs
 from seq2seq.data.folders import discard, publish, remove_stale, temporary_name
 from seq2seq.data.formats import Pair, read_pairs
 from seq2seq.data.given import given_tokenizers, refuse_missing_tags
@@ -154,7 +154,7 @@ class _Build:
         for split in filter(is_validation, self.splits):
             with encoder.split(split, longest=_ANY if split in aligned else None) as writer:
                 pairs = linked_pairs(split, corpus.pairs(split), corpus.alignments(split))
-                writer.write(chunked(pairs), corpus.languages(split)[1])
+                writer.write(in_chunks(pairs), corpus.languages(split)[1])
         self._tell(portions)
         values = {
             "key": key,

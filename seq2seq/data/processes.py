@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import parent_process
@@ -41,7 +41,7 @@ def on_all_cores(
     Raises:
         DataError: a process was killed.
     """
-    iterator, count = iter(jobs), _cores()
+    iterator, count = iter(jobs), cores()
     for chunk, given in itertools.islice(iterator, ALONE if count > 1 else None):
         yield chunk, given, work(given)
     pool: ProcessPoolExecutor | None = None
@@ -68,7 +68,14 @@ def _finished(chunk: Chunk, given: Given, result: Future[Result]) -> tuple[Chunk
     return chunk, given, result.result()
 
 
-def _cores() -> int:
+def chunked(items: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield items in lists of so many; the last may be shorter."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -5,7 +5,6 @@ Both are kept as hashes, see :mod:`seq2seq.data.hashing`, and asked by whole arr
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from seq2seq.data.characters import normalised
 from seq2seq.data.formats import Pair
 from seq2seq.data.hashing import DistinctCount, Hashes, HashSet, hashes_of
+from seq2seq.data.processes import chunked
 
 Duplicates = Literal["keep", "pair", "source", "target", "either"]
 """Which text an earlier pair must share for a pair to be dropped."""
@@ -45,8 +45,7 @@ class EvaluationText:
             pairs: the split.
         """
         known = [self._known.setdefault(language, HashSet()) for language in languages]
-        iterator = iter(pairs)
-        while chunk := list(itertools.islice(iterator, _CHUNK)):
+        for chunk in chunked(pairs, _CHUNK):
             for seen, texts in zip(known, zip(*chunk, strict=True), strict=True):
                 seen.add(hashes_of([text for text in map(normalised, texts) if text]))
 

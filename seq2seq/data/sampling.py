@@ -35,10 +35,8 @@ from seq2seq.data.segmentation import (
     LatticeSegmenter,
     MergeSegmenter,
     Segmenter,
-    gathered,
-    joined,
 )
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Integers, Sequences, gathered, joined
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError
 

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from seq2seq.errors import DataError
 
 Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,33 @@ class Sequences:
         if largest >= limit:
             raise DataError(f"{stem}.ids.npy must hold numbers below {limit:,}, but has {largest:,}; prepare again")
         return cls(ids, offsets)
+
+
+def offsets_of(lengths: Integers | Flags) -> Integers:
+    """Return (N+1,) where each of N sequences starts, and the end of the last; or how many of N flags are before."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def joined(parts: Sequence[Sequences]) -> Sequences:
+    """Put sequences after one another."""
+    return Sequences(
+        np.concatenate([part.ids for part in parts]),
+        offsets_of(np.concatenate([part.lengths for part in parts])),
+    )
+
+
+def places(starts: Integers, lengths: Integers) -> Integers:
+    """Return (sum of lengths,) the places of the sequences that start at (N,) with (N,) lengths."""
+    offsets = offsets_of(lengths)
+    return np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+
+
+def gathered(sequences: Sequences, rows: npt.NDArray[np.integer[Any]]) -> Sequences:
+    """Return some of the sequences, in the order of ``rows``."""
+    lengths = sequences.lengths[rows]
+    return Sequences(sequences.ids[places(sequences.offsets[rows], lengths)], offsets_of(lengths))
 
 
 _KINDS = {"ids": ("<u2", "<u4"), "offsets": ("<i8",)}  # types of numbers in the two files, as NumPy spells them
@@ -125,8 +154,7 @@ class SequenceWriter:
 
     def append(self, sequences: Sequence[Sequence[int]]) -> Sequences:
         """Add sequences of ids at the end; returns them alone, as arrays in memory."""
-        offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in sequences], out=offsets[1:])
+        offsets = offsets_of(np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences)))
         ids = np.fromiter(itertools.chain.from_iterable(sequences), dtype=self._ids.dtype, count=int(offsets[-1]))
         self._offsets.append(self.tokens + offsets[1:])
         self._ids.append(ids)

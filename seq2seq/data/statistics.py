@@ -20,6 +20,7 @@ from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import EOS, UNK
 from seq2seq.errors import DataError
+from seq2seq.plainjson import read_values
 
 STATISTICS = "statistics.json"
 
@@ -29,6 +30,7 @@ _LONGEST_TEXT = 300  # characters of a side that are kept
 _BINS = 513  # lengths 0 to 511 and the rest
 _USES = (0, 1, 10, 100, 1000, 10_000)  # a piece is used 0 times, 1 to 9 times, ...
 _SEED = 1
+_LARGER = 10  # than settings: a mixture of hundreds of corpora has a thousand numbers for each of their splits
 
 
 class Examples:
@@ -160,7 +162,7 @@ def read_statistics(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / STATISTICS
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_values(path, times=_LARGER))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import sentencepiece
 
 from seq2seq.config import PositiveInt, Range
 from seq2seq.data.model_check import MAX_MODEL_BYTES, accept, check
+from seq2seq.data.processes import cores
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -185,7 +185,7 @@ class Tokenizer:
 
 def _threads(sentences: Sequence[object]) -> int:
     # A thread costs more than a few sentences do.
-    return min(os.cpu_count() or 1, 1 + len(sentences) // 100)
+    return min(cores(), 1 + len(sentences) // 100)
 
 
 def is_tag(piece: str) -> bool:

@@ -150,12 +150,11 @@ def heat_maps(translator: Translator, found: Sequence[Sequence[Part]]) -> list[H
         layers = [
             weights[0].float().cpu().numpy() for weights in attention_weights(translator.model, batch.to(device))
         ]
-        shown = {f"layer {number}": weights for number, weights in enumerate(layers, start=1)}
         if len(layers) == 1:
             shown = {"attention": layers[0]}
         else:
             mean = np.mean([weights.mean(axis=0, keepdims=True) for weights in layers], axis=0)
-            shown = {"mean": mean, **shown}
+            shown = {"mean": mean} | {f"layer {number}": weights for number, weights in enumerate(layers, start=1)}
         maps += [
             HeatMap(
                 source_pieces=(*translator.source_tokenizer.pieces(sources[row]), "</s>"),

@@ -10,13 +10,13 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from seq2seq.benchmark.table import facts_in_words, in_line, machine
+from seq2seq.benchmark.table import check_page, facts_in_words, in_line, machine, writable_page
 from seq2seq.config import Duration, NonNegativeInt, PositiveInt
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, listing
 from seq2seq.faults.damage import damage
 from seq2seq.faults.disk import disk
 from seq2seq.faults.hostile import hostile
@@ -26,11 +26,22 @@ from seq2seq.faults.order import order
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.soak import cost, soak
 from seq2seq.faults.stops import second_signals, stops
-from seq2seq.faults.trials import VARIANTS, Compose, finish, overrides
+from seq2seq.faults.trials import VARIANTS, finish, overrides
 from seq2seq.replacing import write_whole
+from seq2seq.runconfig import Compose
 from seq2seq.terminal import say
 
 Fault = Literal["kills", "stops", "order", "damage", "disk", "hostile", "mutations", "cost", "soak"]
+
+
+NEEDS: dict[Fault, tuple[str, ...]] = {
+    "damage": ("truncations", "flips"),
+    "disk": ("offsets",),
+    "order": (),
+    "hostile": (),
+    "cost": ("cost_steps",),
+}
+"""Settings of each kind of harm, where it has none or not just one of its own name."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +78,29 @@ class FaultsConfig:
     soak: Duration
 
     def __post_init__(self) -> None:
-        if self.output is not None and Path(self.output).suffix != ".md":
-            raise ConfigError(f"`output` must be a file that ends in .md, but is {self.output!r} instead")
+        check_page(self.output)
+        if not self.what or len(set(self.what)) < len(self.what):
+            raise ConfigError(f"`what` must be a list of different kinds of harm, but is {list(self.what)} instead")
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Settings that the chosen kinds of harm have no use for, and why."""
+        needed = {key for kind in self.what for key in NEEDS.get(kind, (kind,))}
+        asked = {key for kind in get_args(Fault) for key in NEEDS.get(kind, (kind,))}
+        return {key: f"`what` has none of the kinds that need it: {listing(_needing(key))}" for key in asked - needed}
+
+
+def _needing(key: str) -> list[str]:
+    return [kind for kind in get_args(Fault) if key in NEEDS.get(kind, (kind,))]
 
 
 def faults(config: FaultsConfig, compose: Compose) -> None:
     """Do harm, print a table as it grows, and leave with status 1 where a promise was not kept.
 
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder or the output cannot be written.
     """
+    page = writable_page(config.output)
     try:
         place = tempfile.TemporaryDirectory(dir=config.folder, prefix="faults-", ignore_cleanup_errors=True)
     except OSError as error:
@@ -92,8 +116,8 @@ def faults(config: FaultsConfig, compose: Compose) -> None:
             for failure in outcome.failures:
                 say(f"    {failure}")
             failures += outcome.failures
-            if config.output is not None:
-                write_whole(Path(config.output), "\n".join(lines) + "\n")
+            if page is not None:
+                write_whole(page, "\n".join(lines) + "\n")
     if failures:
         say(f"{len(failures)} promises were not kept")
         sys.exit(1)

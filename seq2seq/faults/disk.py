@@ -13,7 +13,8 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.faults.outcome import Outcome
-from seq2seq.faults.trials import VARIANTS, Compose, begin, digest, finish, overrides
+from seq2seq.faults.trials import VARIANTS, begin, digest, finish, overrides
+from seq2seq.runconfig import Compose
 
 
 def disk(compose: Compose, folder: Path, *, offsets: int) -> Outcome:

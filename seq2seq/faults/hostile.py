@@ -14,6 +14,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint.snapshot import CONFIG, METRICS, WEIGHTS
 from seq2seq.config import Component, parse
 from seq2seq.data.corpora import Corpus
+from seq2seq.data.given import given_tokenizers
 from seq2seq.errors import UserError, printable
 from seq2seq.faults.contained import contained
 from seq2seq.faults.outcome import Outcome
@@ -84,7 +86,12 @@ class _Data:
 
 
 def opened(folder: Path) -> str:
-    """Open a checkpoint by all that the commands that translate and evaluate use; return why it was refused."""
+    """Open a checkpoint by all that the commands that translate and evaluate use; return why it was refused.
+
+    Before that its tokenizer is taken for a new run, as ``tokenizer.model`` does, which reads the manifest by itself.
+    """
+    with suppress(UserError):
+        given_tokenizers(str(folder))
     try:
         snapshot = checkpoint.load(checkpoint.locate(folder, lambda words: None))
         directions_of(snapshot)
@@ -191,6 +198,15 @@ def _manifest(change: Callable[[dict[str, Any]], object]) -> Attack:
     return attack
 
 
+def _unsealed(name: str, content: bytes) -> Attack:
+    """Return an attack that gives a file another content and leaves the manifest, which may be that file."""
+
+    def attack(folder: Path, canary: Path) -> None:
+        (folder / name).write_bytes(content)
+
+    return attack
+
+
 def _sparse(folder: Path, canary: Path) -> None:
     os.truncate(folder / WEIGHTS, 2**42)
     _manifest(lambda manifest: manifest["files"][WEIGHTS].update(bytes=2**42))(folder, canary)
@@ -251,6 +267,8 @@ ATTACKS: Mapping[str, Attack] = {
     "a manifest that is a link": _link(checkpoint.MANIFEST),
     "settings that are a pipe": _pipe,
     "lists a million levels deep": _file(CONFIG, lambda canary: b"[" * 10**6),
+    "a manifest of lists 200,000 levels deep": _unsealed(checkpoint.MANIFEST, b"[" * 200_000),
+    "a manifest of a number of 10,000 digits": _unsealed(checkpoint.MANIFEST, b'{"files": ' + b"9" * 10_000 + b"}"),
     "a million empty lists": _file(CONFIG, lambda canary: b"[" + b"[]," * 10**6 + b"[]]"),
     "a number of a million digits": _file(METRICS, lambda canary: b'{"step": ' + b"9" * 10**6 + b"}"),
     "settings of a gigabyte": _file(CONFIG, lambda canary: b" " * 2**30),

@@ -10,7 +10,8 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.errors import CheckpointError
 from seq2seq.faults.outcome import Outcome
-from seq2seq.faults.trials import VARIANTS, Compose, begin, digest, finish, overrides
+from seq2seq.faults.trials import VARIANTS, begin, digest, finish, overrides
+from seq2seq.runconfig import Compose
 
 PAUSE = 0.02
 """Seconds, at most, before each step of writing, in every other trial: half of the kills hit a save."""

@@ -83,7 +83,7 @@ def mutations(run: Path, kind: str, count: int, seed: int) -> Outcome:
         process = context.Process(target=_work, args=(theirs, run, kind, done, count, seed), daemon=True)
         process.start()
         theirs.close()
-        trial, ended = done, _follow(ours, counts, failures, f"of {kind} (seed {seed})")
+        ended = _follow(ours, done, counts, failures, f"of {kind} (seed {seed})")
         trial, grown = ended.trial, max(grown, ended.grown)
         process.join(0.0 if ended.hung else 10.0)
         if process.exitcode is None:
@@ -92,7 +92,7 @@ def mutations(run: Path, kind: str, count: int, seed: int) -> Outcome:
         if trial < count:
             how = f"hung for {PATIENCE:g} s" if ended.hung else f"ended the process with status {process.exitcode}"
             failures.append(f"trial {trial} of {kind} (seed {seed}): {how}")
-        done = trial + 1
+        done = trial + 1 if ended.begun else count  # what cannot even begin would not the next time either
     if grown > MOST_MEMORY:
         failures.append(f"trials of {kind} (seed {seed}) took {grown / 2**20:,.0f} MiB of memory")
     seconds = time.perf_counter() - started
@@ -105,23 +105,25 @@ class _Ended:
     """How far a process of trials has come, what memory it took, and whether it was waited for in vain."""
 
     trial: int
+    begun: bool = False
     grown: int = 0
     hung: bool = False
 
 
-def _follow(connection: Connection, counts: Counter[str], failures: list[str], what: str) -> _Ended:
+def _follow(connection: Connection, first: int, counts: Counter[str], failures: list[str], what: str) -> _Ended:
     """Hear of one trial after the other, until the process has done all of them, dies or hangs."""
-    ended = _Ended(connection.recv())  # which comes when it has imported everything
-    while connection.poll(PATIENCE):
-        try:
+    ended = _Ended(first)
+    try:
+        ended.begun = connection.recv()  # which comes when it has imported everything
+        while connection.poll(PATIENCE):
             ended.trial, ended.grown, outcome = connection.recv()
-        except EOFError:
-            return ended
-        if outcome in (HARMLESS, REFUSED):
-            counts[outcome] += 1
-        else:
-            failures.append(f"trial {ended.trial} {what}: {outcome}")
-        ended.trial += 1
+            if outcome in (HARMLESS, REFUSED):
+                counts[outcome] += 1
+            else:
+                failures.append(f"trial {ended.trial} {what}: {outcome}")
+            ended.trial += 1
+    except EOFError:
+        return ended
     ended.hung = True
     return ended
 
@@ -134,7 +136,7 @@ def _work(connection: Connection, run: Path, kind: str, first: int, count: int, 
     with tempfile.TemporaryDirectory() as place:
         bench = Bench(run, kind, Path(place))
         bench.kind.read(bench.path)  # which imports what is not imported yet
-        connection.send(first)
+        connection.send(True)
         start = peak_memory()
         for trial in range(first, count):
             outcome = bench.trial(trial, seed)

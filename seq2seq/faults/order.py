@@ -19,9 +19,9 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.faults.outcome import Outcome
-from seq2seq.faults.trials import VARIANTS, Compose, digest, overrides
+from seq2seq.faults.trials import VARIANTS, digest, overrides
 from seq2seq.run import prepare_data, train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runconfig import Compose, RunConfig
 from seq2seq.training.learner import Learner
 
 EPOCHS = 2
@@ -94,11 +94,11 @@ def _watched() -> Iterator[Seen]:
         seen.add(batches)
         return real(self, batches, tokens, factor, step)
 
-    Learner.update = update  # type: ignore[method-assign]
+    Learner.update = update  # type: ignore[method-assign]  # put back below
     try:
         yield seen
     finally:
-        Learner.update = real  # type: ignore[method-assign]
+        Learner.update = real  # type: ignore[method-assign]  # as it was
 
 
 def _pair(source: Sequence[int], target: Sequence[int]) -> bytes:

@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 from seq2seq.faults.outcome import Outcome
-from seq2seq.faults.trials import VARIANTS, Compose, begin, finish, overrides
+from seq2seq.faults.trials import VARIANTS, begin, finish, overrides
+from seq2seq.runconfig import Compose
 from seq2seq.training.log import read_log
 
 WARM_UP = 0.2

@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,9 +24,6 @@ from seq2seq.errors import UserError
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig
 from seq2seq.training.log import read_log
-
-Compose = Callable[[Sequence[str]], tuple[RunConfig, Values]]
-"""Gives the configuration of a training run for its overrides."""
 
 TINY = (
     "data=grammar",

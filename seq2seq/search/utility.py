@@ -51,7 +51,7 @@ def bleu(texts: Sequence[str]) -> Matrix:
     has words, and each order without a match counts as half a match, the next one as a quarter and so on (smoothing
     ``exp``: Chen & Cherry 2014, method 3).
     """
-    tokenize: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]
+    tokenize: Callable[[str], str] = Tokenizer13a()  # type: ignore[no-untyped-call]  # sacreBLEU has none
     words: dict[str, int] = {}
     rows = [[words.setdefault(word, len(words)) for word in tokenize(text.rstrip()).split()] for text in texts]
     lengths = np.array([len(row) for row in rows], dtype=np.float64)

@@ -38,7 +38,7 @@ def select(
     fields: tuple[str, str] | None = None,
     errors: str = "strict",
 ) -> Selection:
-    return Selection((source, target), columns, fields, errors)  # type: ignore[arg-type]  # a plain string
+    return Selection((source, target), columns, fields, errors)
 
 
 def write(path: Path, content: bytes | str) -> Path:

@@ -43,7 +43,7 @@ def corpus(name: str, repository: Path | str, **settings: Any) -> HubCorpus:
 
 def _component(node: dict[str, Any]) -> Component[Corpus]:
     section = make_dataclass("Section", [("data", Component[Corpus])], frozen=True)
-    return parse(section, {"data": node}).data  # type: ignore[attr-defined, no-any-return]  # made above
+    return parse(section, {"data": node}).data
 
 
 def text(language: str, split: str, row: int) -> str:
@@ -328,6 +328,27 @@ def test_a_short_hash_of_no_or_of_several_commits_is_refused(
     gives(monkeypatch, Builder(COMMIT))
     with pytest.raises(DataError, match=f"{words} begin with {short}.*data=files"):
         corpus("wmt19", "wmt/wmt19", revision=short).splits()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub cannot be asked for the commits of a dataset."""
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(HfApi, "list_repo_commits", unreachable)
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_a_network_a_short_hash_is_looked_for_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    gives(monkeypatch, Builder(COMMIT))
+    assert corpus("wmt18", "wmt/wmt18", revision=COMMIT[:7]).fingerprint()["hub"]["commit"] == COMMIT
+    with pytest.raises(DataError, match=f"revision ceae0f9.* only commit {COMMIT} of it is in the cache"):
+        corpus("wmt18", "wmt/wmt18").splits()
+    gives(monkeypatch, ConnectionError("Couldn't reach 'wmt/wmt18' on the Hub"))
+    with pytest.raises(DataError, match="ConnectionError: Couldn't reach 'wmt/wmt18' on the Hub"):
+        corpus("wmt18", "wmt/wmt18").splits()
 
 
 FAILURES = [

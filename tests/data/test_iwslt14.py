@@ -42,7 +42,7 @@ def contents() -> dict[str, bytes]:
 
 
 def write_archive(path: Path, files: Mapping[str, bytes], folder: str = "de-en", mode: str = "w:gz") -> Path:
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]  # a plain string
+    with tarfile.open(path, mode) as tar:
         for name, text in files.items():
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import compose
 
 from seq2seq.data.corpora import Paths
 from seq2seq.errors import ConfigError, DataError
@@ -38,10 +39,37 @@ def paths(train: Any = "shards/*.jsonl.gz", **given: Any) -> Paths:
     return Paths(**(settings | {"train": train, "columns": (1, 2), "fields": None, "errors": "strict"} | given))
 
 
-@pytest.mark.parametrize("train", ["shards/*.jsonl.gz", "**/part-?.jsonl.gz", ("shards/*.en", "shards/*.de")])
+BY_HAND = (["shards/part-0.en", "shards/part-[12].en"], ["shards/part-[01].de", "shards/part-2.de"])
+
+
+@pytest.mark.parametrize(
+    "train", ["shards/*.jsonl.gz", "**/part-?.jsonl.gz", ("shards/*.en", "shards/*.de"), BY_HAND]
+)
 @pytest.mark.usefixtures("folder")
 def test_shards_are_read_in_the_order_of_their_names(train):
     assert list(paths(train).pairs("train")) == WHOLE
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_patterns_of_a_side_are_read_in_the_order_given():
+    later_first = ["shards/part-2.en", "shards/part-1.en"], ["shards/part-2.de", "shards/part-1.de"]
+    assert list(paths(later_first).pairs("train")) == WHOLE[4:] + WHOLE[2:4]
+
+
+def test_the_news_of_the_mixture_are_of_the_years_it_promises(tmp_path, monkeypatch):
+    """Whoever has all test sets of WMT must not train on those of later years."""
+    monkeypatch.setenv("SEQ2SEQ_DATA", str(tmp_path))
+    (tmp_path / "wmt_news_deen").mkdir()
+    names = ["news-test2008", "newssyscomb2009", *(f"newstest{year}" for year in range(2009, 2021))]
+    for name in names:
+        for language in ("de", "en"):
+            text = gzip.compress(f"{name} {language}\n".encode())
+            (tmp_path / "wmt_news_deen" / f"{name}.{language}.gz").write_bytes(text)
+    settings = compose("data=deen_mix")["data"]["corpora"]["news"]
+    news = paths(**{key: value for key, value in settings.items() if key != "_target_"})
+    found = {split: [source.split()[0] for source, _ in news.pairs(split)] for split in news.splits()}
+    assert found == {"train": names[:6], "validation": ["newstest2013"], "test": ["newstest2014"]}
+    assert names[5] == "newstest2012"
 
 
 @pytest.mark.usefixtures("folder")
@@ -159,6 +187,10 @@ def test_settings_that_cannot_be_meant_are_refused(given, words):
             r"`data\.train\[1\]` must name files that exist, but 'absent\.de' matches none",
         ),
         (("shards/*.en", "shards/*.en"), r"`data\.train` must name each file once"),
+        ((BY_HAND[0], ["test.de.txt"]), r"\[shards/part-0\.en,shards/part-\[12\]\.en\] matches 3 and \[test"),
+        ((["test.en.txt", "absent.en"], "test.de.txt"), r"`data\.train\[0\]\[1\]` must name files that exist"),
+        (([], "test.de.txt"), r"`data\.train\[0\]` must name files, but is an empty list instead"),
+        ((["shards/part-0.en", "shards/*.en"], "shards/*.de"), r"`data\.train` must name as many files"),
         (("validation.tsv", "test.de.txt"), r"validation\.tsv must be plain text of one language, because"),
     ],
 )

@@ -83,9 +83,8 @@ def test_what_a_killed_preparation_leaves_is_never_used_and_removed_by_the_next(
 
 # Chunks enough for other processes to be at work when the signal comes.
 MANY = """
-import seq2seq.data.prepare as prepare
-from seq2seq.data import processes, progress
-prepare.CHUNK, progress.INTERVAL, processes._cores = 500, 0.0, lambda: 2
+from seq2seq.data import encoding, processes, progress
+encoding.CHUNK, progress.INTERVAL, processes.cores = 500, 0.0, lambda: 2
 """
 
 

@@ -37,7 +37,7 @@ EVERYTHING = CleaningConfig(
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_cores", lambda: 2)
+    monkeypatch.setattr(processes, "cores", lambda: 2)
 
 
 def squared(number: int) -> int:
@@ -119,7 +119,7 @@ def test_results_come_in_the_order_of_the_chunks_which_are_taken_a_little_ahead_
 def test_few_chunks_or_a_single_core_start_no_process(
     monkeypatch: pytest.MonkeyPatch, cores: int, count: int
 ) -> None:
-    monkeypatch.setattr(processes, "_cores", lambda: cores)
+    monkeypatch.setattr(processes, "cores", lambda: cores)
     monkeypatch.setattr(processes, "ProcessPoolExecutor", None)
     assert [result for _, _, result in on_all_cores(squared, jobs(count))] == [i * i for i in range(count)]
 
@@ -159,7 +159,7 @@ print("begun", flush=True)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 from seq2seq.data import processes
-processes._cores = lambda: 2
+processes.cores = lambda: 2
 for number, (_, _, result) in enumerate(processes.on_all_cores(len, ((0, "ab") for _ in itertools.count()))):
     if number == 30:
         print(len(multiprocessing.active_children()), flush=True)

@@ -42,7 +42,7 @@ def text(count: int = PAIRS, seed: int = 0) -> list[str]:
 @cache
 def tokenizer(kind: str, *, byte_fallback: bool = False) -> Tokenizer:
     config = TokenizerConfig(
-        type=kind,  # type: ignore[arg-type]  # a plain string
+        type=kind,
         vocab_size=400 if byte_fallback else 150,
         joint=True,
         character_coverage=1.0,
@@ -261,7 +261,7 @@ def test_closing_ends_the_thread_at_once(make: Make, monkeypatch: pytest.MonkeyP
         calls.append(1)
         begun.set()
         assert proceed.wait(10)
-        return real(*given)  # type: ignore[arg-type]  # passed on as they came
+        return real(*given)
 
     monkeypatch.setattr(Segmenter, "draw", slow)
     next_part = batches._begin(0, 0)

@@ -22,6 +22,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seq2seq.data.batching import pack
 from seq2seq.data.grammar import generate
 from seq2seq.data.model_fields import Kind, Piece, read_pieces
 from seq2seq.data.segmentation import Inventory, LatticeSegmenter, MergeSegmenter, Segmenter
@@ -90,11 +91,6 @@ def inventory(of: Tokenizer) -> Inventory:
 @cache
 def segmenter(of: Tokenizer, kind: str, strength: float) -> Segmenter:
     return MAKERS[kind](inventory(of), strength)
-
-
-def pack(sentences: Sequence[Sequence[int]]) -> Sequences:
-    offsets = np.cumsum([0, *map(len, sentences)])
-    return Sequences(np.array([*itertools.chain.from_iterable(sentences)], dtype=np.uint32), offsets)
 
 
 def rows(sequences: Sequences) -> list[list[int]]:
@@ -171,7 +167,7 @@ def exact_merges(of: Tokenizer, spelled: Sequence[str], dropout: float) -> dict[
             if a + b in scores and not left[place]
         ]
         if not candidates:
-            found[tuple(ids[symbol] for symbol in symbols)] += probability  # type: ignore[assignment]
+            found[tuple(ids[symbol] for symbol in symbols)] += probability
             continue
         _, place = heapq.nsmallest(1, candidates)[0]
         stopped = [*left]

@@ -19,11 +19,13 @@ from seq2seq.data import encoding as module
 from seq2seq.data.batching import pack
 from seq2seq.data.cleaning import OFF, CleaningConfig
 from seq2seq.data.corpora import Files, Multi30k
+from seq2seq.data.folders import remove_stale, temporary_name
 from seq2seq.data.prepare import prepare
 from seq2seq.data.sequences import Sequences, SequenceWriter
 from seq2seq.data.store import Prepared, PreparedData, check_links
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.errors import ConfigError, DataError
+from seq2seq.lock import started
 
 CLEANING = CleaningConfig(max_length=60, max_ratio=3.0, **OFF)
 TOKENIZER = TokenizerConfig(
@@ -385,10 +387,21 @@ def test_folders_of_dead_processes_are_removed_and_those_of_living_ones_kept(ben
     host = socket.gethostname()
     dead, living = (f".tmp-{host}-{number}-01234567" for number in (process.pid, os.getpid()))
     elsewhere, foreign = f".tmp-another-{host}-{process.pid}-01234567", ".tmp-something"
-    for name in (dead, living, elsewhere, foreign):
+    impossible, own = f".tmp-{host}-99999999999999999999-01234567", temporary_name(bench.root).name
+    for name in (dead, living, elsewhere, foreign, impossible, own):
         (bench.root / name).mkdir(parents=True)
     data = bench()
-    assert {path.name for path in bench.root.iterdir()} == {living, elsewhere, foreign, data.folder.name}
+    left = {path.name for path in bench.root.iterdir()}
+    assert left == {living, elsewhere, foreign, impossible, own, data.folder.name}
+
+
+@pytest.mark.skipif(started(os.getpid()) is None, reason="this system does not say when a process began")
+def test_a_process_that_has_the_number_of_a_dead_one_keeps_nothing(tmp_path):
+    own = temporary_name(tmp_path)
+    own.mkdir()
+    (tmp_path / f".tmp-{socket.gethostname()}-{os.getpid()}.1-01234567").mkdir()
+    remove_stale(tmp_path)
+    assert [*tmp_path.iterdir()] == [own]
 
 
 # --- A prepared folder in the place of a corpus ---

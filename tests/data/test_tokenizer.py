@@ -7,7 +7,7 @@ import random
 import pytest
 import sentencepiece
 
-from seq2seq.data import model_check
+from seq2seq.data import model_check, tokenizer
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import DataError
 
@@ -179,3 +179,11 @@ def test_a_model_with_other_special_ids_is_refused_with_the_way_to_make_it_fit(t
     )
     with pytest.raises(DataError, match=r"but has pad=-1, unk=0, bos=1, eos=2; train it with `--pad_id=0"):
         Tokenizer.load(tmp_path / "other.model")
+
+
+def test_a_process_that_may_use_one_core_encodes_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3}, raising=False)
+    assert tokenizer._threads(range(10_000)) == 1
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 4}, raising=False)
+    assert tokenizer._threads(range(10_000)) == 2

@@ -23,7 +23,7 @@ HEADS = "self_attention.num_heads=2"
 
 def refusals(model: Seq2SeqModel, abilities: object = ctranslate2.ABILITIES) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        describe(model, abilities)  # type: ignore[arg-type]
+        describe(model, abilities)
     assert all("\n" not in mistake for mistake in caught.value.mistakes)
     return caught.value.mistakes
 
@@ -112,7 +112,7 @@ def test_a_score_of_another_scale_is_told_by_its_query() -> None:
     attentions = [
         describe(model, ctranslate2.ABILITIES).decoder.layers[0].cross_attention for model in (scaled, plain)
     ]
-    assert attentions[0] is not None and attentions[1] is not None  # noqa: PT018
+    assert attentions[0] is not None and attentions[1] is not None  # noqa: PT018  # one thing: there are both
     assert torch.equal(attentions[0].key, attentions[1].key)
     torch.testing.assert_close(attentions[1].query, attentions[0].query * math.sqrt(8))
 

@@ -210,7 +210,7 @@ def test_random_sentences_begin_with_a_tag_where_there_are_languages() -> None:
             self.tags = {"de": 4, "fr": 5}
             self.vocab_size = 9
 
-    tokenizer: Tokenizer = Tagged()  # type: ignore[assignment]
+    tokenizer: Tokenizer = Tagged()
     found = random_sources(tokenizer, 50, 4)
     assert {ids[0] for ids in found} == {4, 5}
     assert {i for ids in found for i in ids[1:]} == {6, 7, 8}

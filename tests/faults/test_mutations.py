@@ -47,6 +47,13 @@ def test_changed_values_are_json_all_the_same(prefix: bytes) -> None:
         assert not prefix or int.from_bytes(found[:8], "little") == len(found) - 8
 
 
+def test_a_process_that_dies_before_its_first_trial_is_a_failure_told_once(run: Path) -> None:
+    outcome = mutations(run / "absent", "training", 100, seed=1)
+    assert outcome.trials == 100
+    [failure] = outcome.failures
+    assert failure.startswith("trial 0 of training (seed 1): ended the process with status ")
+
+
 @pytest.mark.slow
 def test_trials_in_a_process_of_their_own_are_counted(run: Path) -> None:
     outcome = mutations(run, "training", 100, seed=1)

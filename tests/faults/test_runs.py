@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from seq2seq.cli import read
 from seq2seq.config import Values
-from seq2seq.faults.command import FaultsConfig, faults, row
+from seq2seq.errors import ConfigError
+from seq2seq.faults.command import Fault, FaultsConfig, faults, row
 from seq2seq.faults.disk import disk
 from seq2seq.faults.kills import kills
 from seq2seq.faults.order import order
@@ -60,6 +63,32 @@ def test_a_promise_that_is_not_kept_ends_the_command_with_status_1(
     assert "run 1: other numbers" in capsys.readouterr().out
     assert "| kills | 1 | 1 |" in (tmp_path / "t.md").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["t.md"]
+
+
+@pytest.mark.parametrize("what", [[], ["kills", "kills"]])
+def test_kinds_of_harm_are_named_and_each_once(what: list[Fault]) -> None:
+    with pytest.raises(ConfigError, match=r"`what` must be a list of different kinds of harm, but is \["):
+        FaultsConfig(what, None, None, 1, 1, 1, 1, 1, 1, 1, 1, 1.0)
+
+
+def test_settings_of_other_kinds_of_harm_have_no_use() -> None:
+    names = {field.name for field in fields(FaultsConfig)} - {"what", "folder", "output", "seed"}
+    config = FaultsConfig(["damage"], None, None, 1, 1, 1, 1, 1, 1, 1, 1, 1.0)
+    assert config.unused.keys() == names - {"truncations", "flips"}
+    assert config.unused["cost_steps"] == "`what` has none of the kinds that need it: cost"
+    assert FaultsConfig([*get_args(Fault)], None, None, 1, 1, 1, 1, 1, 1, 1, 1, 1.0).unused == {}
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_harm_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.faults.command.kills", lambda *_, **__: pytest.fail("harm was done"))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.md").mkdir()
+    for output, words in (("file/table.md", "be in a folder that can be written"), ("folder.md", "be a file")):
+        config = FaultsConfig(["kills"], str(tmp_path), str(tmp_path / output), 1, 1, 1, 1, 1, 1, 1, 1, 1.0)
+        with pytest.raises(ConfigError, match=f"`output` must {words}"):
+            faults(config, compose)
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ def test_stopping_early_loses_nothing(
     def counted(*args: object, **kwargs: object) -> object:
         nonlocal steps
         steps += 1
-        return own(*args, **kwargs)  # type: ignore[arg-type]
+        return own(*args, **kwargs)
 
     monkeypatch.setattr(Scorer, "step", counted)
     monkeypatch.setattr(Beam, "bound", lambda self, sums, limits: torch.full(sums.shape[:2], float("inf")))

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from small_runs import same_tensors
 from tiny import build, random_batch, run_config
-from tiny_runs import Run, same_tensors, stop_at
+from tiny_runs import Run, stop_at
 
 from seq2seq import checkpoint
 from seq2seq.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora.base import ALIASES, TRAIN, Corpus
-from seq2seq.data.formats import COMPRESSIONS, Pair, count_pairs, read_pairs
+from seq2seq.data.formats import COMPRESSIONS, Pair, count_pairs, read_pairs, without_compression
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 
 FORMS = f"<split>.<language>[{'|'.join(COMPRESSIONS)}]"
@@ -38,7 +38,7 @@ class ParallelFolder:
             raise DataError(f"`data.root` must be an existing folder, but {str(self.root)!r} is not one")
         files: dict[str, dict[str, Path]] = {}
         for path in sorted(self.root.iterdir()):
-            stem = path.name.removesuffix(path.suffix) if path.suffix in COMPRESSIONS else path.name
+            stem = without_compression(path).name
             split, _, language = stem.rpartition(".")
             if not split or split.startswith(".") or not path.is_file():
                 continue

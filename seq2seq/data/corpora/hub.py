@@ -78,12 +78,15 @@ class HubDataset:
         return builder
 
     def _whole_revision(self) -> str:
-        """Return the revision, a short hash made whole: the library knows only whole ones."""
+        """Return the revision, a short hash made whole, for the library knows only whole ones of the hub."""
         if not _SHORT_COMMIT.fullmatch(self.revision) or Path(self.repository).is_dir():  # a copy has no commits
             return self.revision
         import huggingface_hub  # as above
 
-        commits = huggingface_hub.HfApi().list_repo_commits(self.repository, repo_type="dataset")
+        try:
+            commits = huggingface_hub.HfApi().list_repo_commits(self.repository, repo_type="dataset")
+        except Exception:  # as above; without a network the library's cache may have the commit
+            return self.revision
         found = [commit.commit_id for commit in commits if commit.commit_id.startswith(self.revision)]
         if len(found) != 1:
             raise DataError(f"{len(found)} of its {len(commits)} commits begin with {self.revision}")

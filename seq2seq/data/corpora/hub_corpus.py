@@ -28,7 +28,8 @@ class HubCorpus(Corpus):
         target: language to translate into.
         name: short name for folders and logs.
         repository: name on the hub, ``owner/dataset``.
-        revision: branch, tag or full hash of a commit; the commit that is read goes into the fingerprint.
+        revision: branch, tag or hash of a commit, of which seven digits are enough; the commit that is read goes
+            into the fingerprint.
         pairs: the pairs of languages there are, as the hub spells them, such as ``de-en``.
         config: configuration of the hub, where ``{pair}`` stands for the pair; None where there is but one.
         data_dir: folder of the repository, likewise; None for all of it.
@@ -82,8 +83,7 @@ class HubCorpus(Corpus):
     def _cut(self) -> Cut | None:
         """The splits cut from the training text; None where the hub has all that is wanted."""
         present = self._dataset.splits()
-        sizes = self._held_out.sizes(present) if self._held_out else {}
-        if not sizes or self._held_out is None:
+        if self._held_out is None or not (sizes := self._held_out.sizes(present)):
             return None
         return Cut(self._dataset.pairs(TRAIN), sizes, seed=self._held_out.seed, swapped=self._swapped)
 

@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 from xml.sax.saxutils import unescape
 
 from seq2seq.data.corpora.base import TRAIN, VALIDATION, Corpus
-from seq2seq.data.formats import Pair, single_line
+from seq2seq.data.formats import STRICT, Pair, Tally, decode, single_line
 from seq2seq.errors import ConfigError, DataError, listing
 
 LANGUAGES = ("de", "en")
@@ -115,13 +115,8 @@ class Iwslt14(Corpus):
 
     def _lines(self, name: str) -> Iterator[str]:
         for number, line in enumerate(self._files[name].removesuffix(b"\n").split(b"\n"), start=1):
-            try:
-                yield single_line(line.removesuffix(b"\r").decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{self._archive}, {name}, line {number}, byte {error.start + 1}: must be UTF-8, "
-                    f"but 0x{line[error.start]:02x} is not valid there"
-                ) from None
+            where = f"{self._archive}, {name}, line {number}"
+            yield single_line(decode(line.removesuffix(b"\r"), where, STRICT, Tally()))
 
     def splits(self) -> tuple[str, ...]:
         """Return train, validation and test."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from seq2seq.errors import ConfigError, DataError, listing, suggest
 Shard = tuple[Path, ...]
 """A file that holds both sides, or the files of the source and of the target."""
 
+Side = Sequence[str] | str
+"""A path or pattern for the files of one language, or several of them."""
+
 PLAIN = "text"
 """Stands in a fingerprint for the format of a file that holds one side."""
 
@@ -41,8 +44,9 @@ class Paths(Corpus):
     """Your own files, given by path: TSV, JSONL, Parquet, TMX, or two files of plain text; any of them compressed.
 
     Each split is one path, or one pattern such as ``shards/*.jsonl.gz`` (``**`` means any folders), for files that
-    hold both sides; or a list of two of them for files of plain text, source first. The files that match a pattern
-    are read in the order of their names, and those of two patterns belong together in that order.
+    hold both sides; or a list of two of them for files of plain text, source first, each of which may be a list of
+    patterns in turn. The files that match a pattern are read in the order of their names, several patterns in the
+    order in which they are given, and those of both sides belong together in that order.
 
     Args:
         source: language to translate from.
@@ -64,9 +68,9 @@ class Paths(Corpus):
         *,
         source: str,
         target: str,
-        train: str | tuple[str, str] | None,
-        validation: str | tuple[str, str] | None,
-        test: str | tuple[str, str] | None,
+        train: str | tuple[Side, Side] | None,
+        validation: str | tuple[Side, Side] | None,
+        test: str | tuple[Side, Side] | None,
         columns: tuple[PositiveInt, PositiveInt],
         fields: tuple[str, str] | None,
         errors: Errors,
@@ -151,7 +155,7 @@ class Paths(Corpus):
         return text
 
 
-def _find(split: str, patterns: str | tuple[str, str]) -> list[Shard]:
+def _find(split: str, patterns: str | tuple[Side, Side]) -> list[Shard]:
     key = f"data.{split}"
     if isinstance(patterns, str):
         shards: list[Shard] = [(path,) for path in _matching(patterns, key)]
@@ -163,11 +167,11 @@ def _find(split: str, patterns: str | tuple[str, str]) -> list[Shard]:
                     f"list, '{key}=[SOURCE_FILE,TARGET_FILE]'"
                 )
     else:
-        sides = [_matching(pattern, f"{key}[{place}]") for place, pattern in enumerate(patterns)]
+        sides = [_of_side(side, f"{key}[{place}]") for place, side in enumerate(patterns)]
         if len(sides[0]) != len(sides[1]):
             raise DataError(
-                f"`{key}` must name as many files of one language as of the other, but {patterns[0]} matches "
-                f"{len(sides[0])} and {patterns[1]} matches {len(sides[1])}"
+                f"`{key}` must name as many files of one language as of the other, but {_written(patterns[0])} "
+                f"matches {len(sides[0])} and {_written(patterns[1])} matches {len(sides[1])}"
             )
         shards = list(zip(*sides, strict=True))
         for path in (path for shard in shards for path in shard):
@@ -178,6 +182,19 @@ def _find(split: str, patterns: str | tuple[str, str]) -> list[Shard]:
                 )
     _refuse_twice(key, [path for shard in shards for path in shard])
     return shards
+
+
+def _of_side(side: Side, key: str) -> list[Path]:
+    """The files of one language, pattern after pattern."""
+    if isinstance(side, str):
+        return _matching(side, key)
+    if not side:
+        raise DataError(f"`{key}` must name files, but is an empty list instead")
+    return [path for place, pattern in enumerate(side) for path in _matching(pattern, f"{key}[{place}]")]
+
+
+def _written(side: Side) -> str:
+    return side if isinstance(side, str) else f"[{','.join(side)}]"
 
 
 def _matching(pattern: str, key: str) -> list[Path]:

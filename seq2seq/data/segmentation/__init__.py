@@ -7,7 +7,6 @@ from the distributions of SentencePiece's own sampling.
 from seq2seq.data.segmentation.inventory import Inventory
 from seq2seq.data.segmentation.lattice import LatticeSegmenter
 from seq2seq.data.segmentation.merges import MergeSegmenter
-from seq2seq.data.segmentation.ragged import gathered, joined
 from seq2seq.data.segmentation.segmenter import Segmenter
 
 __all__ = [
@@ -15,6 +14,4 @@ __all__ = [
     "LatticeSegmenter",
     "MergeSegmenter",
     "Segmenter",
-    "gathered",
-    "joined",
 ]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seq2seq.data.model_fields import Kind, Piece
-from seq2seq.data.segmentation.ragged import Flags, offsets_of
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Flags, Integers, Sequences, offsets_of
 from seq2seq.data.tokenizer import WORD_START
 
 

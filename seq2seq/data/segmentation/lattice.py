@@ -8,13 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seq2seq.data.segmentation.inventory import Inventory
-from seq2seq.data.segmentation.ragged import gathered, offsets_of
 from seq2seq.data.segmentation.segmenter import Segmenter
 from seq2seq.data.segmentation.table import PairTable
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Floats, Integers, Sequences, gathered, offsets_of
 from seq2seq.data.tokenizer import PAD
-
-Floats = npt.NDArray[np.float64]
 
 _LEAST = -40
 """No logarithm of a weight is less: nothing so improbable is ever drawn, and sums stay numbers."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from seq2seq.data.model_fields import Kind
 from seq2seq.data.segmentation.inventory import Inventory
-from seq2seq.data.segmentation.ragged import gathered, offsets_of
 from seq2seq.data.segmentation.segmenter import Segmenter
 from seq2seq.data.segmentation.table import PairTable
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Floats, Integers, Sequences, gathered, offsets_of
 from seq2seq.data.tokenizer import PAD
 from seq2seq.errors import ConfigError
-
-Floats = npt.NDArray[np.float64]
 
 _NEVER = 2**40
 """The rank of what is no piece."""

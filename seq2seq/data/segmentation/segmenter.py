@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from seq2seq.data.segmentation.inventory import Inventory
-from seq2seq.data.segmentation.ragged import gathered, offsets_of, places
-from seq2seq.data.sequences import Integers, Sequences
+from seq2seq.data.sequences import Integers, Sequences, gathered, offsets_of, places
 
 
 class Segmenter(ABC):
