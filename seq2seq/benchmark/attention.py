@@ -33,6 +33,7 @@ from seq2seq.benchmark.timing import (
     update,
 )
 from seq2seq.config import Component, PositiveInt
+from seq2seq.encoders.base import token_mask
 from seq2seq.errors import ConfigError
 
 MaskName = Literal["none", "causal", "padded"]
@@ -159,4 +160,4 @@ def split(vectors: Tensor, heads: int) -> Tensor:
 def half_padded(batch: int, length: int, device: torch.device) -> Tensor:
     """Return (B,L), True where a token is; the sentences grow evenly from half the length to the full length."""
     lengths = torch.linspace((length + 1) // 2, length, batch, device=device).round()
-    return torch.arange(length, device=device) < lengths[:, None]
+    return token_mask(lengths, length)
