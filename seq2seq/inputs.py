@@ -20,6 +20,9 @@ from seq2seq.errors import DataError, plain_name
 PATIENCE = 0.05
 """Seconds that a line waits for others to be translated with."""
 
+BUFFERED_LINES = 2048
+"""Lines of a group where they come fast: enough to fill batches of like length."""
+
 GROUP_BYTES = 1 << 20
 """Bytes after which a group is full, however few its lines; so memory has an end, whatever comes."""
 

@@ -23,6 +23,7 @@ Activation = Literal["relu", "squared_relu", "gelu", "swiglu"]
 Positions = Literal["sinusoidal", "learned", "rotary"]
 
 LONGEST_LEARNED = 1024
+"""Positions that have a learned embedding; further ones share the last."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,16 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class BlockStyle:
-    """What all sub-layers of one Transformer stack have in common."""
+    """What all sub-layers of one Transformer stack have in common.
+
+    Attributes:
+        dim: D, the width of the stack.
+        feed_forward_dim: width of the hidden layer of feed-forward networks.
+        activation: what stands between their two maps.
+        norm: kind of the normalisation.
+        norm_position: whether it stands before a sub-layer or after the residual sum; see :class:`Residual`.
+        dropout: probability of dropping an element of what a sub-layer adds, and of the hidden layer.
+    """
 
     dim: int
     feed_forward_dim: Width

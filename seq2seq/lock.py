@@ -155,6 +155,11 @@ def _claimed(folder: Path, setting: str) -> Iterator[None]:
 
 
 def _claim(path: Path) -> bool:
+    """Make the file that holds a folder, signed by this process; return whether nobody had made it before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     try:
         with path.open("x", encoding="utf-8") as file:
             _sign(file)

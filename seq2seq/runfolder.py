@@ -179,10 +179,10 @@ def refuse_lost_checkpoints(run: Path, *, setting: str = "run_dir") -> None:
     Raises:
         ConfigError: it has a log of training.
     """
-    steps = [row["step"] for row in read_log(run) if isinstance(row, dict) and isinstance(row.get("step"), int)]
-    if max(steps, default=0) > 0:
+    steps = max((row["step"] for row in read_log(run)), default=0)
+    if steps > 0:
         raise ConfigError(
-            f"`{setting}` must have checkpoints of what it has a log of, but {run} has a log of {max(steps)} steps "
+            f"`{setting}` must have checkpoints of what it has a log of, but {run} has a log of {steps} steps "
             "and no checkpoint: they were removed, or the run was killed before its first; put them back, give a new "
             f"run_dir, or remove {run / LOG_FILE} to start afresh there"
         )

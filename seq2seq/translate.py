@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from seq2seq import checkpoint
 from seq2seq.config import parse
-from seq2seq.data.batching import batches_in_order, make_batch, pack
+from seq2seq.data.batching import batches_in_order, make_batch, pack, padded
 from seq2seq.data.formats import single_line
 from seq2seq.data.sequences import Integers
-from seq2seq.data.tokenizer import PAD, UNK, Tokenizer
+from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.parts import Part, cut, joined, tagged
@@ -27,9 +25,6 @@ from seq2seq.restoring import TRUSTED, check_size, load_weights
 from seq2seq.runtime import DeviceName, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
 from seq2seq.terminal import warn as warn_user
-
-BUFFERED_LINES = 2048
-"""Lines read ahead while streaming: enough to fill batches of like length."""
 
 WIDEST = 1024
 """Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
@@ -195,7 +190,11 @@ class Translator:
         *,
         first: int = 1,
     ) -> list[list[Translation]]:
-        """Return the ``n_best`` translations of each line, best first; see :meth:`in_parts` and :func:`joined`."""
+        """Return the ``n_best`` translations of each line, best first; see :meth:`in_parts` and :func:`joined`.
+
+        Raises:
+            UserError: as :meth:`in_parts`.
+        """
         return [joined(parts) for parts in self.in_parts(lines, search, target, prefixes, first=first)]
 
     def in_parts(
@@ -309,9 +308,3 @@ def _search_of(settings: dict[str, Any], allowed: Sequence[str] | None) -> Searc
             f"{width:,}; give a search"
         )
     return search
-
-
-def padded(sequences: Sequence[Sequence[int]]) -> Tensor:
-    """Return sequences of ids as one matrix, padded on the right."""
-    rows = [torch.tensor(ids, dtype=torch.int64) for ids in sequences]
-    return pad_sequence(rows, batch_first=True, padding_value=PAD)

@@ -16,7 +16,7 @@ from seq2seq.config import Values
 from seq2seq.data.formats import read_lines, without_compression
 from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.inputs import Few, groups, is_several, named_files
+from seq2seq.inputs import BUFFERED_LINES, Few, groups, is_several, named_files
 from seq2seq.linking import align
 from seq2seq.meter import Meter, watched
 from seq2seq.parts import joined
@@ -25,7 +25,7 @@ from seq2seq.restoring import Direction
 from seq2seq.runtime import DeviceName
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
-from seq2seq.translate import BUFFERED_LINES, Translator
+from seq2seq.translate import Translator
 
 Job = tuple[Path | None, Path | None]
 """What is read and what is written; None for standard input and output."""

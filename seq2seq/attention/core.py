@@ -127,6 +127,9 @@ class Attention(nn.Module):
             need_weights: whether to return the weights; this takes the explicit path.
             rotation: rotary position embedding of the queries.
             offset: position of the first query.
+
+        Returns:
+            the context (B,T,output_dim) and, where asked for, the weights (B,H,T,S).
         """
         batch, steps = query.shape[:2]
         sentences, keys = memory.key.shape[0], memory.key.shape[2]

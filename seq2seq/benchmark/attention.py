@@ -31,6 +31,7 @@ from seq2seq.benchmark.timing import (
     update,
 )
 from seq2seq.config import Component, PositiveInt
+from seq2seq.encoders.base import token_mask
 from seq2seq.errors import ConfigError
 from seq2seq.memory import Step, peak_bytes
 
@@ -158,4 +159,4 @@ def split(vectors: Tensor, heads: int) -> Tensor:
 def half_padded(batch: int, length: int, device: torch.device) -> Tensor:
     """Return (B,L), True where a token is; the sentences grow evenly from half the length to the full length."""
     lengths = torch.linspace((length + 1) // 2, length, batch, device=device).round()
-    return torch.arange(length, device=device) < lengths[:, None]
+    return token_mask(lengths, length)

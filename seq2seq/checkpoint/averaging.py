@@ -78,6 +78,11 @@ def _kind(snapshot: Snapshot) -> Json:
 
 
 def _check_same(kind: Json, other: Json, first: Path, folder: Path) -> None:
+    """Refuse a checkpoint that is of another kind than the first.
+
+    Raises:
+        CheckpointError: names both and the first difference.
+    """
     for what, values in kind.items():
         found = _differences(values, other[what])
         if found:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from seq2seq.checkpoint.snapshot import FORMAT, JSON_FILES, MANIFEST, TENSOR_FILES, TOKENIZER_FILES
 from seq2seq.data.model_check import MAX_MODEL_BYTES
@@ -39,9 +40,6 @@ class Entry(NamedTuple):
     sha256: str
 
 
-Consume = Callable[[memoryview], object]
-
-
 class Source:
     """An open file that is hashed while it is read.
 
@@ -51,7 +49,7 @@ class Source:
         size: bytes that it has.
     """
 
-    def __init__(self, file: IO[bytes], name: str, size: int) -> None:
+    def __init__(self, file: io.FileIO, name: str, size: int) -> None:
         self.name, self.left = name, size
         self._file, self._hash = file, hashlib.sha256()
 
@@ -63,7 +61,7 @@ class Source:
         """
         self.left -= len(place)
         while place:
-            count = self._file.readinto(place[:_BLOCK])  # type: ignore[attr-defined]  # BufferedReader has it
+            count = self._file.readinto(place[:_BLOCK])
             if not count:
                 raise DamagedError(f"{self.name} is damaged: it ends too early")
             self._hash.update(place[:count])
@@ -174,7 +172,7 @@ def check(folder: Path, files: Mapping[str, Entry]) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+def _opened(path: Path) -> Iterator[tuple[io.FileIO, int]]:
     # To open a pipe would wait for whoever writes it; a link may lead anywhere.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from seq2seq.data.cutting import cut, narrow, round_up, shuffled_batches
 from seq2seq.data.mixing import Mixing
@@ -278,6 +279,12 @@ def batches_in_order(lengths: Sequence[int] | Integers, max_tokens: int) -> list
     widths = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(-widths, kind="stable")
     return [order[start:end] for start, end in cut(np.maximum(widths[order], 1), max_tokens)]
+
+
+def padded(sentences: Sequence[Sequence[int]]) -> Tensor:
+    """Return sentences of ids as one matrix, padded on the right."""
+    rows = [torch.tensor(ids, dtype=torch.int64) for ids in sentences]
+    return pad_sequence(rows, batch_first=True, padding_value=PAD)
 
 
 def pack(sentences: Sequence[Sequence[int]]) -> Sequences:

@@ -16,7 +16,7 @@ from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, 
 from seq2seq.parts import Part, joined
 from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
-from seq2seq.translate import Translator
+from seq2seq.translate import Translator, evaluating
 
 HEAT_MAPS = 4
 """Sentences whose attention is drawn."""
@@ -70,9 +70,9 @@ def evaluate_translator(
     Raises:
         DataError: there is nothing to translate, or the alignments do not fit the sentences.
     """
-    translator.model.eval()
     max_tokens = search.over_pieces.max_tokens
-    alignment = word_alignment(translator, test, max_tokens=max_tokens)
+    with evaluating(translator.models):
+        alignment = word_alignment(translator, test, max_tokens=max_tokens)
     start = time.perf_counter()
     found = translator.in_parts(test.sources, search, test.target_language)
     seconds = time.perf_counter() - start
@@ -82,6 +82,9 @@ def evaluate_translator(
     # What the model has read and written: of a source that was too long, each part by itself.
     read = [part.ids for parts in found for part in parts]
     written = translator.target_tokenizer.encode([part.found[0].text for parts in found for part in parts])
+    with evaluating(translator.models):
+        drawn = heat_maps(translator, found)
+        entropy = corpus_entropy(translator.model, read, written, max_tokens=max_tokens)
     return Evaluation(
         title=f"{test.source_language} to {test.target_language}, {test.split}",
         split=test.split,
@@ -94,8 +97,8 @@ def evaluate_translator(
                 test.sources, test.references, translations, each, strict=True
             )
         ],
-        heat_maps=heat_maps(translator, found),
-        entropy=corpus_entropy(translator.model, read, written, max_tokens=max_tokens),
+        heat_maps=drawn,
+        entropy=entropy,
         alignment=alignment,
         history=history,
         facts={**facts, "search": search.describe(), **origin_facts(test.origin)},

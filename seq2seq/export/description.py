@@ -29,7 +29,7 @@ from seq2seq.layers import (
 )
 from seq2seq.model import Seq2SeqModel
 
-NEVER = -1e4
+FORBIDDEN_BIAS = -1e4
 """Bias of pieces that no translation has: too low for any softmax, and a number in half precision too."""
 
 
@@ -160,7 +160,7 @@ def forbid_special_pieces(model: Seq2SeqModel) -> None:
 
     Other engines have no such rule, or one that their caller has to ask for.
     """
-    model.output.bias[[PAD, UNK, BOS]] = NEVER
+    model.output.bias[[PAD, UNK, BOS]] = FORBIDDEN_BIAS
 
 
 def describe(model: Seq2SeqModel, abilities: Abilities) -> Description:

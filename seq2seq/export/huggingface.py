@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seq2seq.data.batching import padded
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from seq2seq.export.description import Abilities, Affine, AttentionWeights, Description, Stack
 from seq2seq.export.engine import Ids, library
-from seq2seq.translate import padded
 
 ABILITIES = Abilities(
     format="huggingface",

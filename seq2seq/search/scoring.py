@@ -7,10 +7,9 @@ from torch import Tensor
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
+from seq2seq.losses import CHUNK_ROWS
 from seq2seq.model import ModelOutput, Seq2SeqModel, log_probabilities
 from seq2seq.search.scorer import mean_probability
-
-_ROWS = 512  # positions whose logits exist at a time, as in training
 
 
 @torch.inference_mode()
@@ -26,9 +25,10 @@ def score_targets(batch: Batch, *models: Seq2SeqModel) -> Tensor:
 
 def _score(model: Seq2SeqModel, batch: Batch, gold: Tensor) -> Tensor:
     output: ModelOutput = model(batch)
+    chunks = (rows.split(CHUNK_ROWS) for rows in (output.hidden.flatten(0, 1), gold.flatten()))
     parts = [
         log_probabilities(model.output(hidden)).gather(-1, pieces.unsqueeze(-1)).squeeze(-1)
-        for hidden, pieces in zip(output.hidden.flatten(0, 1).split(_ROWS), gold.flatten().split(_ROWS), strict=True)
+        for hidden, pieces in zip(*chunks, strict=True)
     ]
     return torch.cat(parts).view_as(gold)
 

@@ -158,11 +158,7 @@ class RunLog:
         # torch's writer alone takes half a second to import, which only training should pay.
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [
-            row
-            for row in read_log(self.run)
-            if row.get("step", 0) <= (validated if "validation_loss" in row else step)
-        ]
+        kept = [row for row in read_log(self.run) if row["step"] <= (validated if "validation_loss" in row else step)]
         purge = {"purge_step": step + 1} if step or again else {}
         with self._writing():
             self._keep_damaged()

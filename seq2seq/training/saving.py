@@ -83,6 +83,11 @@ class Saver:
         return self._pending is not None and self._pending.done() and self._pending.exception() is not None
 
     def _write(self, snapshot: Snapshot, step: int, best: bool) -> None:
+        """Save a checkpoint, let the links lead to it and remove what is not kept; in the thread that saves.
+
+        Raises:
+            CheckpointError: the disk refuses, or the run folder is gone.
+        """
         start = time.thread_time()
         run = self.checkpoints.parent
         if not run.is_dir():  # it is not made again: another process may have moved it

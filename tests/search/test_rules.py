@@ -9,11 +9,11 @@ import torch
 from tiny import batch_of, build, choices, sentences
 from toys import decisive, find, has_repeats, make, same
 
+from seq2seq.data.batching import padded
 from seq2seq.data.tokenizer import EOS, PAD
 from seq2seq.model import Seq2SeqModel
 from seq2seq.search.rules import forbid_repeats, penalise_repetition
 from seq2seq.search.scoring import score_targets
-from seq2seq.translate import padded
 
 LENGTHS = [6, 3, 1, 5, 6, 2]
 NEVER = float("-inf")
