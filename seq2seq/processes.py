@@ -306,7 +306,7 @@ def _last_words(error: BaseException, group: Group) -> str:
     """Return what the first process is to say of an error; nothing where whoever has raised it has said why."""
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return ""
-    if group.course.step is None and isinstance(error, UserError):
+    if group.course.step is None and isinstance(error, ConfigError):  # which names what to change
         return str(error)
     own = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".partition("\n")[0]
     return f"{group.course.of(group.rank)} failed: {own}"

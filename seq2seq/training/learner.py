@@ -77,6 +77,13 @@ class Learner:
         self.optimizer.zero_grad()
         return nll if good else None
 
+    @property
+    def blame(self) -> str:
+        """The culprits, in words."""
+        names = self.culprits
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"first in {', '.join(names[:3])}{more}" if names else "in no gradient so far"
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Give the model the weights to translate with for the time of a ``with`` block."""

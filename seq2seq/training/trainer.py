@@ -209,13 +209,13 @@ class Trainer:
         self._returns += 1
         if self._returns > MOST_RETURNS:
             raise UserError(
-                f"{reason} ({self._culprits}), and so it was after going back {MOST_RETURNS} times, last to step "
+                f"{reason} ({self.learner.blame}), and so it was after going back {MOST_RETURNS} times, last to step "
                 f"{step}, each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
                 f"`optimizer.learning_rate` (now {self.learner.optimizer.initial_rate:g}), a lower "
                 "`trainer.clip_norm`, or trainer.precision=fp32"
             )
         log.say(
-            f"warning: {reason} ({self._culprits}); going back to step {step}, with {rate:g} of the learning rate"
+            f"warning: {reason} ({self.learner.blame}); going back to step {step}, with {rate:g} of the learning rate"
         )
         self.resume(snapshot)
         self.state.rate = rate
@@ -231,12 +231,6 @@ class Trainer:
         for words in warnings:
             log.say(f"warning: {words}")
         return snapshot
-
-    @property
-    def _culprits(self) -> str:
-        names = self.learner.culprits
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"first in {', '.join(names[:3])}{more}" if names else "in no gradient so far"
 
     def _why_it_ends(self) -> str:
         state = self.state
