@@ -29,6 +29,7 @@ ORDER = [
     "runtime",
     "signals",
     "sharding",
+    "places",
     "watching",
     "processes",
     "dropout",

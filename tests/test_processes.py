@@ -12,7 +12,8 @@ import torch.distributed as dist
 
 from seq2seq import watching
 from seq2seq.errors import UserError
-from seq2seq.processes import Place, Processes, device_of, require_backends
+from seq2seq.places import Place, device_of, require_backends
+from seq2seq.processes import Processes
 from seq2seq.runtime import seed_batch
 from seq2seq.training.validation import in_turn
 from seq2seq.watching import Course, Watch
