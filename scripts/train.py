@@ -1,10 +1,10 @@
 """Train a model, then evaluate it."""
 
 from seq2seq.cli import command
-from seq2seq.run import train
+from seq2seq.run import trained_worth
 from seq2seq.runconfig import RunConfig
 
-main = command("train", RunConfig)(train)
+main = command("train", RunConfig)(trained_worth)
 
 if __name__ == "__main__":
     main()

@@ -41,14 +41,15 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
         schema: the dataclass that it is read into.
 
     Returns:
-        a decorator. The function gets the typed configuration and the same as plain values.
+        a decorator. The function gets the typed configuration and the same as plain values; what it returns is for
+        Hydra's sweepers.
     """
 
     def decorate(function: Callable[[T, Mapping[str, Any]], object]) -> Callable[[], None]:
         composed = False
         added: list[str] = []
 
-        def task(config: DictConfig) -> None:
+        def task(config: DictConfig) -> object:
             nonlocal composed
             try:
                 groups = Groups.of(sys.argv[1:])
@@ -63,7 +64,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
                     getattr(parsed, "unused", {}),
                 ):
                     warn(words)
-                function(parsed, values)
+                return function(parsed, values)
             except UserError as error:
                 fail(error)
             except HYDRA_ERRORS as error:
@@ -73,6 +74,7 @@ def command(name: str, schema: type[T]) -> Callable[[Callable[[T, Mapping[str, A
             except BrokenPipeError:
                 # The reader has closed the pipe, as `head` does; there is nobody left to tell.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return None
 
         def program() -> None:
             # Otherwise Hydra prints its own errors and leaves with status 1.

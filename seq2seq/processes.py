@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -27,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from seq2seq import terminal
 from seq2seq.errors import ConfigError, UserError
+from seq2seq.places import Place, device_of, place_here, require_backends
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.signals import exit_status
 from seq2seq.watching import Course, Watch, end_soon
@@ -146,107 +145,6 @@ def _unpacked(words: Tensor) -> Any:
     return json.loads(bytes(words.tolist()))
 
 
-@dataclass(frozen=True)
-class Place:
-    """What whoever starts the processes says to each of them.
-
-    Attributes:
-        rank: which of them it is, from 0.
-        count: how many there are.
-        local_rank: which of those of its machine it is, from 0.
-        local_count: how many its machine has.
-        host: where the first of them is.
-    """
-
-    rank: int = 0
-    count: int = 1
-    local_rank: int = 0
-    local_count: int = 1
-    host: str = "localhost"
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Place:
-        """Read what torchrun says; without it there is one process.
-
-        Raises:
-            ConfigError: it is not whole.
-        """
-        if "RANK" not in environment and "WORLD_SIZE" not in environment:
-            return cls()
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-        missing = [name for name in names if not environment.get(name)]
-        if missing:
-            raise ConfigError(
-                f"the environment must have all that torchrun sets, but lacks {', '.join(missing)}; start several "
-                "processes with torchrun, or unset RANK and WORLD_SIZE for a single one"
-            )
-        try:
-            rank, count, local_rank, local_count = (int(environment[name]) for name in names[:4])
-        except ValueError:
-            rank = count = local_rank = local_count = -1
-        if not (0 <= rank < count and 0 <= local_rank < local_count <= count):
-            given = " ".join(f"{name}={environment[name]!r}" for name in names[:4])
-            raise ConfigError(f"the environment must number the processes as torchrun does, but has {given} instead")
-        return cls(rank, count, local_rank, local_count, environment["MASTER_ADDR"])
-
-    @property
-    def speaks(self) -> bool:
-        """Whether this process says what all those of its machine know."""
-        return self.local_rank == 0
-
-
-def place_here() -> Place:
-    """Return which of several processes this one is.
-
-    In a job that submitit has sent Slurm starts the processes, and what torchrun would say is made of what it says.
-
-    Raises:
-        ConfigError: see :meth:`Place.of`.
-    """
-    if "SUBMITIT_EXECUTOR" in os.environ and "RANK" not in os.environ:
-        # Whatever has set that variable has brought the package.
-        from submitit.helpers import TorchDistributedEnvironment
-
-        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-    return Place.of(os.environ)
-
-
-def device_of(place: Place, name: DeviceName) -> torch.device:
-    """Return the device of a process: each has a GPU to itself, where there are any.
-
-    Raises:
-        ConfigError: there are too few, or none where they are asked for.
-    """
-    device = choose_device(name)
-    if place.count == 1 or device.type == "cpu":
-        return device
-    there = torch.cuda.device_count()
-    if place.local_count > there:
-        raise ConfigError(
-            f"`--nproc-per-node` of torchrun must be at most the number of GPUs of this machine, {there}, but is "
-            f"{place.local_count} instead; start fewer processes, or take trainer.device=cpu"
-        )
-    torch.cuda.set_device(place.local_rank)
-    return torch.device("cuda", place.local_rank)
-
-
-def require_backends(device: torch.device) -> None:
-    """Refuse a build of torch that lacks what several processes need.
-
-    Raises:
-        ConfigError: says what is missing.
-    """
-    wanted = {"gloo": dist.is_available() and dist.is_gloo_available()}
-    if device.type == "cuda":
-        wanted["NCCL"] = dist.is_available() and dist.is_nccl_available()
-    for name, there in wanted.items():
-        if not there:
-            raise ConfigError(
-                f"torch must be built with {name} for several processes, but {torch.__version__} is not; install "
-                "another build, or start a single process without torchrun"
-            )
-
-
 @contextmanager
 def together(name: DeviceName) -> Iterator[tuple[Processes, torch.device]]:
     """Join the processes that torchrun has started, for the time of a ``with`` block; without it, there is one.
@@ -306,7 +204,7 @@ def _last_words(error: BaseException, group: Group) -> str:
     """Return what the first process is to say of an error; nothing where whoever has raised it has said why."""
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return ""
-    if group.course.step is None and isinstance(error, UserError):
+    if group.course.step is None and isinstance(error, ConfigError):  # which names what to change
         return str(error)
     own = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".partition("\n")[0]
     return f"{group.course.of(group.rank)} failed: {own}"

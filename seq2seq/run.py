@@ -16,6 +16,7 @@ import torch
 
 from seq2seq import checkpoint
 from seq2seq.assembly import make_learner, make_trainer, training_batches, with_token_budget
+from seq2seq.checkpoint.kept import worth
 from seq2seq.config import Values
 from seq2seq.data.given import given_tokenizers
 from seq2seq.data.model_fields import model_type
@@ -114,6 +115,15 @@ def train(config: RunConfig, values: Values) -> Path:
     if processes.is_first:
         evaluate_run(config, run, tests)
     return run
+
+
+def trained_worth(config: RunConfig, values: Values) -> float | None:
+    """Train as :func:`train` does; return how good the best checkpoint is, the more the better.
+
+    A sweep that searches for settings, such as Optuna's, looks at that number; None where nothing was validated.
+    """
+    run = train(config, values)
+    return worth((run / "checkpoints" / "best").resolve(), config.trainer.best_metric)
 
 
 def evaluate_run(config: RunConfig, run: Path, tests: Sequence[TestSet]) -> None:

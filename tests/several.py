@@ -21,12 +21,16 @@ from torch import nn
 
 from seq2seq.cli import fail
 from seq2seq.config import parse
+from seq2seq.data.batching import Batch
 from seq2seq.encoders.transformer import TransformerEncoder
 from seq2seq.errors import UserError
+from seq2seq.model import Seq2SeqModel
+from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.optim import AdamW
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig
 from seq2seq.training.log import read_log
+from seq2seq.training.trainer import MOST_BAD_STEPS
 
 PATIENCE = 60.0
 """Seconds in which the end of one process must have ended all."""
@@ -119,7 +123,10 @@ def _train(values: Values, rank: int, count: int, port: int, harm: Harm | None) 
 
 
 def _harm(harm: Harm) -> None:
-    """Let something happen before the weights change in an update."""
+    """Let something happen before the weights change in an update, or to the losses of many from one on."""
+    if harm.what == "infinite losses":
+        _poison(harm.step)
+        return
     real, taken = AdamW.step, 0
 
     def step(self: AdamW, factor: float) -> None:
@@ -130,6 +137,19 @@ def _harm(harm: Harm) -> None:
         real(self, factor)
 
     AdamW.step = step  # type: ignore[method-assign]
+
+
+def _poison(step: int) -> None:
+    real, seen = CrossEntropy.forward, 0
+
+    def forward(self: CrossEntropy, model: Seq2SeqModel, batch: Batch) -> LossSums:
+        nonlocal seen
+        sums = real(self, model, batch)
+        seen += self.training
+        bad = self.training and step <= seen < step + MOST_BAD_STEPS
+        return sums._replace(total=sums.total * torch.inf) if bad else sums
+
+    CrossEntropy.forward = forward  # type: ignore[method-assign]
 
 
 def _do(what: str) -> None:

@@ -32,6 +32,7 @@ ORDER = [
     "memory",
     "signals",
     "sharding",
+    "places",
     "watching",
     "processes",
     "dropout",

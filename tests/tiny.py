@@ -36,8 +36,9 @@ def choices(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    """Every group of configurations, those inside others too, such as ``attention/window``."""
-    return sorted({str(path.parent.relative_to(CONFIGS)) for path in CONFIGS.glob("*/**/*.yaml")})
+    """Every group of configurations of ours, those inside others too, such as ``attention/window``."""
+    found = {str(path.parent.relative_to(CONFIGS)) for path in CONFIGS.glob("*/**/*.yaml")}
+    return sorted(group for group in found if not group.startswith("hydra/"))  # which need plugins
 
 
 def compose(*overrides: str, name: str = "train") -> Values:

@@ -301,6 +301,8 @@ def each_value(overrides: Sequence[Override], multirun: bool) -> list[Override]:
         return list(overrides)
     texts = []
     for override in overrides:
+        if override.is_interval_sweep():
+            continue  # of which only a sweeper knows the values
         if override.is_sweep_override():
             texts += [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
         else:

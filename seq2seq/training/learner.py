@@ -79,8 +79,8 @@ class Learner:
         return nll if good else None
 
     @property
-    def suspects(self) -> str:
-        """Return the :attr:`culprits` in words, the first of them by name."""
+    def blame(self) -> str:
+        """The culprits, in words."""
         names = self.culprits
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"first in {', '.join(names[:3])}{more}" if names else "in no gradient so far"

@@ -17,6 +17,7 @@ from seq2seq.layers import CrossAttention, FeedForwardLayer, SelfAttention
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import LossSums, Objective
 from seq2seq.processes import Processes
+from seq2seq.terminal import warn
 from seq2seq.training.config import Parallel
 
 
@@ -167,5 +168,7 @@ def settle(kind: Parallel, model: Seq2SeqModel, device: torch.device, processes:
 def spread(kind: Parallel, model: Seq2SeqModel, objective: Objective, processes: Processes) -> Alone:
     """Return how processes train a model that :func:`settle` has put on their devices."""
     if processes.count == 1:
+        if kind == "fsdp":
+            warn("`trainer.parallel` has no effect on a single process; start several with torchrun")
         return Alone(model, objective, processes)
     return (Sharded if kind == "fsdp" else Replicated)(model, objective, processes)

@@ -213,13 +213,13 @@ class Trainer:
         self._returns += 1
         if self._returns > MOST_RETURNS:
             raise UserError(
-                f"{reason} ({self.learner.suspects}), and so it was after going back {MOST_RETURNS} times, last to "
+                f"{reason} ({self.learner.blame}), and so it was after going back {MOST_RETURNS} times, last to "
                 f"step {step}, each time with {LOWERED:g} of the learning rate; give a new run_dir with a lower "
                 f"`optimizer.learning_rate` (now {self.learner.optimizer.initial_rate:g}), a lower "
                 "`trainer.clip_norm`, or trainer.precision=fp32"
             )
         where = f"going back to step {step}, with {rate:g} of the learning rate"
-        log.say(f"warning: {reason} ({self.learner.suspects}); {where}")
+        log.say(f"warning: {reason} ({self.learner.blame}); {where}")
         self.resume(snapshot)
         self.state.rate = rate
         self._bad_steps = 0

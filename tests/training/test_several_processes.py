@@ -175,6 +175,28 @@ def test_a_bug_in_one_process_has_its_traceback_and_the_first_says_where(values:
     assert "Traceback" not in ended.printed[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_all_go_back_together_where_the_losses_of_one_are_not_finite(
+    values: Values, tmp_path: Path, parallel: str
+) -> None:
+    settings = changed(values, parallel=parallel, accumulate="auto", max_steps=30, validate_every=100)
+    ended = finish(settings, tmp_path / "run", 2, Harm("infinite losses", 1, 8))
+    assert_ended_well(ended)
+    assert "20 updates up to step 27 (" in ended.printed[0]
+    assert "going back to step 6, with 0.5 of the learning rate" in ended.printed[0]
+    assert "training ends at step 30" in ended.printed[0]
+
+
+@pytest.mark.slow
+def test_a_limit_of_time_is_that_of_one_clock_and_the_first_evaluates(values: Values, tmp_path: Path) -> None:
+    settings = {**changed(values, max_steps=None, max_time="3s", validate_every=10**6), "evaluate_split": "test"}
+    ended = finish(settings, tmp_path / "run", 2)
+    assert_ended_well(ended)
+    assert ended.printed[1] == ""
+    assert (tmp_path / "run" / "evaluation" / "test" / "translations.txt").is_file()
+
+
 def test_a_number_of_processes_that_does_not_divide_the_batches_is_refused_in_one_line(
     values: Values, tmp_path: Path
 ) -> None:

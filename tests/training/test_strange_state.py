@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_runs import Run
+from tiny_runs import Run, assert_ended_alike
 
 from seq2seq import checkpoint
 from seq2seq.data.batching import Position
@@ -86,3 +87,17 @@ def test_of_a_log_only_steps_and_their_numbers_are_read(tmp_path: Path) -> None:
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 6, "tr'
     (tmp_path / "log.jsonl").write_text(text)
     assert read_log(tmp_path) == [{"step": 2, "train_loss": 1.5}, {"step": 4, "bleu_of_test": 3}]
+
+
+def test_what_earlier_versions_kept_of_random_generators_is_let_be(start: Run) -> None:
+    short = ("trainer.validation_sentences=0", "trainer.best_metric=loss", "trainer.validate_every=100")
+    whole = start("whole", *short)
+    run = start("run", *short)
+    checkpoints = run / "checkpoints"
+    shutil.rmtree(checkpoints / "step-00000008")
+    folder = checkpoints / "step-00000006"
+    tensors = {**load_file(folder / "training.safetensors"), "random.cpu": torch.zeros(3, dtype=torch.uint8)}
+    save_file(tensors, folder / "training.safetensors")
+    seal(folder)
+    start("run", *short)
+    assert_ended_alike(run, whole)
