@@ -49,9 +49,9 @@ def powers(source_lengths: npt.NDArray[np.int64], target_lengths: npt.NDArray[np
 
 
 def powers_of(batch: Batch) -> Powers:
-    """Return the sums for a batch in the memory of the processor; padding is no work."""
+    """Return the sums for a batch; padding is no work."""
     assert batch.target is not None
-    return powers(batch.source_lengths.numpy(), (batch.target[:, 1:] != PAD).sum(1).numpy())
+    return powers(batch.source_lengths.cpu().numpy(), (batch.target[:, 1:] != PAD).sum(1).cpu().numpy())
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _harm(harm: Harm) -> None:
             _do(harm.what)
         real(self, factor)
 
-    AdamW.step = step  # type: ignore[method-assign]
+    AdamW.step = step  # type: ignore[method-assign]  # on purpose: it fails then
 
 
 def _poison(step: int) -> None:
@@ -149,7 +149,7 @@ def _poison(step: int) -> None:
         bad = self.training and step <= seen < step + MOST_BAD_STEPS
         return sums._replace(total=sums.total * torch.inf) if bad else sums
 
-    CrossEntropy.forward = forward  # type: ignore[method-assign]
+    CrossEntropy.forward = forward  # type: ignore[method-assign]  # on purpose: it fails then
 
 
 def _do(what: str) -> None:

@@ -46,6 +46,8 @@ EVERYWHERE = {
     "cleaning.duplicates": "keep",
     "trainer.keep_best": 1,
     "trainer.deterministic": False,
+    "trainer.compile": "none",
+    "trainer.recompute_activations": False,
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,

@@ -10,9 +10,8 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.cutting import round_up
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import EOS
-from seq2seq.errors import ConfigError
+from seq2seq.errors import ConfigError, UserError
 from seq2seq.memory import free_bytes, peak_bytes
-from seq2seq.runtime import is_out_of_memory
 from seq2seq.terminal import say
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.learner import Learner
@@ -63,36 +62,34 @@ class Trial:
 
     def update(self, rows: int) -> None:
         """Do an update on a batch of so many pairs."""
+        batch = self.batch(rows)
+        self.learner.update([batch], batch.target_tokens, 0.0, 0)
+
+    def batch(self, rows: int) -> Batch:
+        """Return a batch of so many pairs, all as wide as can be."""
         source, target = (torch.full((rows, width), EOS) for width in self.widths)
-        batch = Batch(
+        return Batch(
             source=source,
             source_lengths=torch.full((rows,), source.shape[1]),
             source_padded=False,
             target=torch.cat([target[:, :1], target], dim=1),
             target_tokens=target.numel(),
-            links=None,
+            links=torch.zeros((0, 3), dtype=torch.int64),
         )
-        self.learner.update([batch], batch.target_tokens, 0.0, 0)
 
     def held(self, rows: int) -> int:
         """Return the memory that an update on so many pairs takes for its time."""
         return peak_bytes(lambda: self.update(rows), self.learner.gradients.device)
 
     def fits(self, rows: int) -> bool:
-        """Return whether an update on so many pairs fits into a GPU; a CPU would rather be killed than tell."""
-        device = self.learner.gradients.device
-        if device.type != "cuda":
-            return True
+        """Return whether an update on so many pairs fits; for a GPU, because a CPU is killed instead of telling."""
+        gradients = self.learner.gradients
+        gradients.limit = self.batch(rows).size + 1  # as if a larger one had failed, of which nobody needs to hear
         try:
             self.update(rows)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
+        except UserError:  # not even in parts
             return False
-        finally:
-            self.learner.optimizer.zero_grad()
-            torch.cuda.empty_cache()
-        return self.learner.gradients.cut_updates == 0
+        return gradients.cut_updates == 0
 
 
 def most_rows(measure: Callable[[int], int], fits: Callable[[int], bool], free: int, wanted: int) -> int:
@@ -130,7 +127,7 @@ def found_budget(trial: Trial, config: TrainerConfig) -> int:
         )
     sensible = min(MOST, trial.corpus // LEAST_UPDATES) // config.batches
     wanted = max(1, sensible // trial.width)
-    rows = most_rows(trial.held, trial.fits, free, wanted)
+    rows = most_rows(trial.held, trial.fits if device.type == "cuda" else lambda rows: True, free, wanted)
     limit = "which fits into the memory that is free" if rows < wanted else _why(trial.corpus, config.batches)
     tokens = max(trial.width, rows * trial.width if rows < wanted else sensible)
     say(f"trainer.max_tokens=auto: {tokens:,} padded tokens a batch, {limit} ({free / 2**30:.1f} GiB free)")

@@ -29,6 +29,10 @@ def halved(batch: Batch) -> tuple[Batch, ...]:
     return batch.halves()
 
 
+def unheard(phase: str) -> None:
+    """Be told that a phase of an update is over, and do nothing about it."""
+
+
 class Gradients:
     """Adds up the gradients of the batches of an update.
 
@@ -46,7 +50,7 @@ class Gradients:
         limit: least number of positions that did not fit so far; larger batches are cut beforehand. Infinite where
             all did.
         largest: most positions that did fit.
-        finished: told the name of each phase that is over; here, nobody listens.
+        finished: told the name of each phase of an update that is over: forward, backward, optimizer.
     """
 
     def __init__(self, spread: Alone, precision: torch.dtype, seed: int) -> None:
@@ -54,7 +58,7 @@ class Gradients:
         self.device = spread.model.device
         self.limit = math.inf
         self.largest = self.cut_updates = 0
-        self.finished: Callable[[str], object] = len
+        self.finished: Callable[[str], object] = unheard
 
     def add(self, batches: Sequence[Batch], tokens: int, step: int) -> Tensor:
         """Add the gradients of this process's batches to those of the others.

@@ -34,7 +34,7 @@ def recompute_activations(model: Seq2SeqModel) -> None:
         )
     for layer in found:
         # An attribute of the instance comes before the method of its class, and changes no name of a parameter.
-        setattr(layer, "forward", partial(_again_for_the_gradient, layer.forward))  # noqa: B010
+        setattr(layer, "forward", partial(_again_for_the_gradient, layer.forward))  # noqa: B010  # mypy lets no method be assigned
 
 
 def _again_for_the_gradient(forward: Callable[..., Any], *inputs: Any, **settings: Any) -> Any:

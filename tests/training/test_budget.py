@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import build, choices, run_config, sentences
 from tiny_runs import Run
 
 from seq2seq import checkpoint, memory
+from seq2seq.data.batching import Batch, pack
 from seq2seq.errors import ConfigError
 from seq2seq.memory import free_bytes, process_peak
+from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.training import budget
-from seq2seq.training.budget import SHARE, most_rows
+from seq2seq.training.budget import SHARE, Trial, most_rows
+from seq2seq.training.gradients import Gradients
+from seq2seq.training.learner import Learner
 
 CPU = torch.device("cpu")
 
@@ -73,6 +78,38 @@ def test_more_memory_allows_more_until_an_epoch_would_have_too_few_updates(
     start("halved", "trainer.max_tokens=auto", "trainer.max_steps=1", "trainer.accumulate=2")
     [halved] = found(capsys)
     assert halved == budgets[-1] // 2
+
+
+def a_trial(objective: str = "cross_entropy") -> Trial:
+    model, config = build().train(), run_config(f"objective={objective}")
+    gradients = Gradients(model, config.objective().train(), torch.float32)
+    learner = Learner(model, gradients, config.optimizer([*model.named_parameters()]), clip_norm=1.0, ema_decay=0.0)
+    text = pack(sentences([3, 9, 5]))
+    return Trial(learner, text, text, 4)
+
+
+@pytest.mark.parametrize("objective", choices("objective"))
+def test_memory_grows_by_the_same_with_each_pair_whatever_is_minimised(objective: str) -> None:
+    trial = a_trial(objective)
+    assert trial.widths == [12, 12]
+    few, more, many = (trial.held(rows) for rows in (20, 40, 80))
+    assert many - more == pytest.approx(2 * (more - few), rel=0.1)
+
+
+def test_an_update_that_has_to_be_cut_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = a_trial()
+    real = Seq2SeqModel.forward
+
+    def limited(self: Seq2SeqModel, batch: Batch, **settings: bool) -> ModelOutput:
+        if batch.size > 60:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch, **settings)
+
+    monkeypatch.setattr(Seq2SeqModel, "forward", limited)
+    assert [trial.fits(rows) for rows in (20, 8, 5, 6, 4)] == [False, False, True, False, True]
+    assert capsys.readouterr().err == ""
 
 
 def test_where_the_system_does_not_tell_a_number_is_asked_for(start: Run, monkeypatch: pytest.MonkeyPatch) -> None:
