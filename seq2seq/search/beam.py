@@ -223,14 +223,14 @@ def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor
     sentences, groups, width = sums.shape
     vocabulary = scores.shape[1]
     count = min(2 * width, width * vocabulary)
-    totals = scores.view(sentences, groups, width, vocabulary) + sums.unsqueeze(-1)
+    table = scores.view(sentences, groups, width, vocabulary)
     taken = scores.new_zeros(sentences, 1, vocabulary)
     found = []
     for group in range(groups):
-        own = totals[:, group]
-        places = places_of_largest((own - strength * taken if group else own).flatten(1), count)
-        chosen = places % vocabulary
-        found.append((own.flatten(1).gather(1, places), places // vocabulary, chosen))
+        gains, before = table[:, group], sums[:, group]
+        places = places_of_largest(gains - strength * taken if group else gains, before, count)
+        parents, chosen = places // vocabulary, places % vocabulary
+        found.append((gains.flatten(1).gather(1, places) + before.gather(1, parents), parents, chosen))
         if group + 1 < groups:
             going = chosen.gather(1, those_that_go_on(chosen == EOS, width))
             taken[:, 0].scatter_add_(1, going, torch.ones_like(going, dtype=taken.dtype))
@@ -238,21 +238,27 @@ def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor
     return best, parents, pieces
 
 
-def places_of_largest(values: Tensor, count: int) -> Tensor:
-    """Return the places (b,count) of the largest of ``values`` (b,n), largest first.
+def places_of_largest(gains: Tensor, before: Tensor, count: int) -> Tensor:
+    """Return the places (b,count), in W rows of V, of the largest sums of ``gains`` (b,W,V) and ``before`` (b,W).
 
-    The largest ``count`` values lie in the ``count`` columns with the largest maxima, where n values are written in
-    columns. Finding those takes one quick pass, and what is left to sort is little.
+    The largest ``count`` values lie in the ``count`` columns with the largest maxima, where the V values of every row
+    are written in columns. Finding those takes one quick pass, in which nothing is written, and what is left to sort
+    is little.
     """
-    columns = values.shape[1] // COLUMN
-    if columns < 2 * count:
-        return values.topk(count, dim=1).indices
-    table = values[:, : columns * COLUMN].unflatten(1, (COLUMN, columns))
-    best = table.amax(dim=1).topk(count, dim=1).indices
-    above = torch.arange(COLUMN, device=values.device).unsqueeze(1) * columns
-    rest = torch.arange(columns * COLUMN, values.shape[1], device=values.device).expand(len(values), -1)
-    places = torch.cat([(best.unsqueeze(1) + above).flatten(1), rest], dim=1)
-    return places.gather(1, values.gather(1, places).topk(count, dim=1).indices)
+    sentences, width, vocabulary = gains.shape
+    columns = vocabulary // COLUMN
+    if width * columns < 2 * count:
+        return (gains + before.unsqueeze(-1)).flatten(1).topk(count, dim=1).indices
+    table = gains[..., : columns * COLUMN].unflatten(-1, (COLUMN, columns))
+    best = (table.amax(dim=-2) + before.unsqueeze(-1)).flatten(1).topk(count, dim=1).indices
+    device = gains.device
+    first = best // columns * vocabulary + best % columns
+    rest = torch.arange(columns * COLUMN, vocabulary, device=device)
+    rest = (torch.arange(width, device=device).unsqueeze(1) * vocabulary + rest).flatten()
+    below = torch.arange(0, columns * COLUMN, columns, device=device)
+    places = torch.cat([(first.unsqueeze(2) + below).flatten(1), rest.expand(sentences, -1)], dim=1)
+    values = gains.flatten(1).gather(1, places) + before.gather(1, places // vocabulary)
+    return places.gather(1, values.topk(count, dim=1).indices)
 
 
 def those_that_go_on(ends: Tensor, width: int) -> Tensor:
