@@ -22,7 +22,7 @@ from seq2seq.meter import Meter, watched
 from seq2seq.parts import joined
 from seq2seq.replacing import replaced
 from seq2seq.restoring import Direction
-from seq2seq.runtime import DeviceName
+from seq2seq.runtime import DeviceName, Precision
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
 from seq2seq.translate import BUFFERED_LINES, Translator
@@ -47,6 +47,7 @@ class TranslateConfig:
         prefixes: instead, a text file with the beginning of each line's translation; empty lines for anyhow.
         search: how to translate.
         device: where to compute.
+        precision: ``auto`` takes bfloat16 where it pays; see :func:`seq2seq.restoring.decoding_precision`.
         allow_code: packages beside seq2seq whose classes the checkpoint may name.
     """
 
@@ -60,6 +61,7 @@ class TranslateConfig:
     prefixes: str | None
     search: Search
     device: DeviceName
+    precision: Precision
     allow_code: Sequence[str]
 
     def __post_init__(self) -> None:
@@ -86,7 +88,9 @@ def translate(config: TranslateConfig, values: Values) -> None:
         UserError: the checkpoint or a file cannot be used.
     """
     jobs = jobs_of(config)  # refused before a model is loaded
-    translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
+    translator, directions = load_together(
+        several(config.checkpoint), config.device, config.allow_code, warn, config.precision
+    )
     check_language("target", config.target, directions)
     translator.source_tokenizer.tag(config.target)  # refused before any line is read
     if config.output is not None and config.input is not None and is_several(config.input):

@@ -102,7 +102,7 @@ def export(config: ExportConfig, values: Values) -> Path:
     library(way.library, config.format)
     folder = checkpoint.locate(Path(config.checkpoint), warn)
     output = place_of_export(config, folder)
-    translator = Translator.load(folder, device="cpu", allow_code=config.allow_code, warn=warn)
+    translator = Translator.load(folder, device="cpu", precision="fp32", allow_code=config.allow_code, warn=warn)
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     model = translator.model.eval()
     description = describe(model, way.abilities)

@@ -15,6 +15,9 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import CheckpointError
 from seq2seq.search.scorer import Scorer
 
+NEVER = float("-inf")
+"""The log-probability of what cannot be."""
+
 
 class Hypothesis(NamedTuple):
     """A translation: ids without BOS and EOS, and its score, which each search defines."""

@@ -12,11 +12,11 @@ from torch import Tensor
 from seq2seq.config import NonNegativeFloat, PositiveInt, Range
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
-from seq2seq.search.base import Hypothesis, PieceSearch, Request, length_penalty
+from seq2seq.search.base import NEVER, Hypothesis, PieceSearch, Request, length_penalty
 from seq2seq.search.coverage import Coverage
 from seq2seq.search.finished import Finished
 from seq2seq.search.greedy import greedy
-from seq2seq.search.rules import NEVER, Rules
+from seq2seq.search.rules import Rules
 from seq2seq.search.scorer import Scorer
 
 COLUMN = 50

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import PAD
-from seq2seq.search.base import Hypothesis, refuse_unless_finite
-
-NEVER = float("-inf")
+from seq2seq.search.base import NEVER, Hypothesis, refuse_unless_finite
 
 
 @dataclass

@@ -72,7 +72,8 @@ class Scorer:
         ]
         return Step(
             mean_probability(
-                room.log_probabilities(output.hidden[:, -1]) for room, output in zip(self._rooms, outputs, strict=True)
+                room.log_probabilities(output.hidden[:, -1])
+                for room, output in zip(self._rooms, outputs, strict=True)
             ),
             States(tuple(output.state for output in outputs)),
             tuple(layer for output in outputs for layer in output.weights),

@@ -57,7 +57,7 @@ class Validator:
         data: has the splits, as ids and as raw text.
         config: how much to translate and show.
         search: how the run translates; see :func:`validation_search`.
-        precision: of matrix products in the loss.
+        precision: of matrix products in the loss, and of the copy of the model that translates.
     """
 
     def __init__(
@@ -142,7 +142,8 @@ class Validator:
             if stopping():
                 raise _StoppedError
 
-        return self.translator.translate(test.sentences, self.search, test.target, between=give_up)
+        translator = self.translator.converted(self.precision)
+        return translator.translate(test.sentences, self.search, test.target, between=give_up)
 
 
 def _spread(test: _Test, translations: Sequence[str], count: int) -> list[tuple[str, str, str]]:

@@ -80,7 +80,9 @@ def translations(tmp_path: Path, *overrides: str) -> list[list[dict[str, Any]]]:
     """What the command writes as JSON lines."""
     (tmp_path / "in").write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
     paths = (f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
-    values = compose(*paths, "format=jsonl", "search.max_length_extra=2", *overrides, name="translate")
+    values = compose(
+        *paths, "format=jsonl", "precision=fp32", "search.max_length_extra=2", *overrides, name="translate"
+    )
     translate(parse(TranslateConfig, values), values)
     lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["translations"] for line in lines]
@@ -141,7 +143,7 @@ def test_models_that_do_not_belong_together_are_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match=r"must name models with the same vocabularies, but .*three"):
         translations(tmp_path, f"checkpoint=[{run},{stranger}]")
-    with pytest.raises(CheckpointError, match=r"same direction, but .*one has en-de and .*four de-en"):
+    with pytest.raises(CheckpointError, match=r"same direction, but .*one/\S+ has en-de and .*four/\S+ de-en"):
         translations(tmp_path, f"checkpoint=[{run},{backwards}]")
     with pytest.raises(CheckpointError, match=r"`checkpoint` must name a run folder or a checkpoint, but is an"):
         translations(tmp_path, "checkpoint=[]")
