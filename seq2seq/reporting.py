@@ -264,9 +264,8 @@ class Reporter:
                 f"checkpoint, but is {test.source_language}-{test.target_language} instead"
             )
         run = run_of(self.folders[0]) if len(self.folders) == 1 else None
-        say(
-            f"Translating and scoring {len(test.sources):,} sentences of {test.split} with {listing(map(str, self.folders))}"
-        )
+        models = " and ".join(map(str, self.folders))
+        say(f"Translating and scoring {len(test.sources):,} sentences of {test.split} with {models}")
         evaluation = evaluate_translator(
             self.translator,
             test,

@@ -11,6 +11,7 @@ import torch
 
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.benchmark.attention import AttentionSizes, Parts, attention_tables, every_part
+from seq2seq.benchmark.decode import DecodeSizes, decode_tables
 from seq2seq.benchmark.kernels import kernel_tables
 from seq2seq.benchmark.table import Table, facts_in_words, machine, write
 from seq2seq.config import Component, Duration, Values
@@ -34,18 +35,21 @@ class BenchmarkConfig:
 
     Attributes:
         what: ``attention``: every score with every normalizer against the fused kernel alone. ``kernels``: choices
-            between two ways to compute the same.
+            between two ways to compute the same. ``decode``: a checkpoint translates, in each precision and in
+            other engines.
         device: where.
         seconds: of timing for each table.
         output: a file that ends in .md; numbers go into a .json beside it. None for neither.
         attention: sizes for ``what=attention``.
+        decode: what to translate for ``what=decode``.
     """
 
-    what: Literal["attention", "kernels"]
+    what: Literal["attention", "kernels", "decode"]
     device: DeviceName
     seconds: Duration
     output: str | None
     attention: AttentionSizes
+    decode: DecodeSizes
 
     def __post_init__(self) -> None:
         if self.output is not None and Path(self.output).suffix != ".md":
@@ -80,6 +84,8 @@ def benchmark(config: BenchmarkConfig, compose: Compose) -> None:
 
 def measure(config: BenchmarkConfig, device: torch.device, compose: Compose) -> Iterator[Table]:
     """Return the tables that are asked for, each as soon as it is there."""
+    if config.what == "decode":
+        return decode_tables(config.decode, device, config.seconds)
     if config.what == "kernels":
         return kernel_tables(device, config.seconds)
     return attention_tables(config.attention, parts(compose, config.attention.heads), device, config.seconds)

@@ -79,8 +79,8 @@ def compare(model: Seq2SeqModel, engine: Engine, sources: Sequence[Ids], longest
     for start in range(0, len(sources), SENTENCES_AT_A_TIME):
         part = sources[start : start + SENTENCES_AT_A_TIME]
         own = translate(model, part, 1, limit)
-        greedy += _same(own, engine.translate(part, 1, limit))
-        beam += _same(translate(model, part, BEAM, limit), engine.translate(part, BEAM, limit))
+        greedy += _same(own, engine.translate(part, 1, limit, len(part)))
+        beam += _same(translate(model, part, BEAM, limit), engine.translate(part, BEAM, limit, len(part)))
         scores = score_targets(_batch(part, own), model).tolist()
         for ours, theirs in zip(scores, engine.log_probabilities(part, own), strict=True):
             difference = torch.tensor(ours[: len(theirs)]) - torch.tensor(theirs)
