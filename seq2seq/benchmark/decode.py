@@ -39,6 +39,9 @@ BASELINE = "seq2seq, fp32"
 LENGTH_RATIO, LENGTH_EXTRA = 1.5, 10
 """Pieces of a translation, at most: so many for each piece of the longest source, and so many more."""
 
+PATIENCE = {"": None, ", patience 1": 1.0}
+"""Our own rule for the end of a beam, which loses nothing, and the one of many other engines."""
+
 Way = Callable[[Sequence[str], int], list[str]]
 """Translates lines with a beam of some size."""
 
@@ -177,10 +180,11 @@ def ours(
         name = "cuda" if device.type == "cuda" else "cpu"
         translator = Translator.restore(snapshot, name, precision=precision)
         longest = _longest(translator, lines, sizes.target)
-        found[f"seq2seq, {precision}"] = {
-            f"{tokens:,} pieces": partial(_translate, translator, tokens, longest, sizes.target)
-            for tokens in sizes.max_tokens
-        }
+        for words, patience in PATIENCE.items():
+            found[f"seq2seq, {precision}{words}"] = {
+                f"{tokens:,} pieces": partial(_translate, translator, tokens, longest, sizes.target, patience)
+                for tokens in sizes.max_tokens
+            }
     return found
 
 
@@ -190,7 +194,13 @@ def _longest(translator: Translator, lines: Sequence[str], target: str | None) -
 
 
 def _translate(
-    translator: Translator, tokens: int, longest: int, target: str | None, lines: Sequence[str], beam: int
+    translator: Translator,
+    tokens: int,
+    longest: int,
+    target: str | None,
+    patience: float | None,
+    lines: Sequence[str],
+    beam: int,
 ) -> list[str]:
     search = Beam(
         beam_size=beam,
@@ -198,6 +208,7 @@ def _translate(
         length_penalty=1.0,
         length_normalization="average",
         coverage_penalty=0.0,
+        patience=patience,
         max_length_ratio=1e-6,  # the same limit for all lines, as other engines have it
         max_length_extra=longest - 1,
         no_repeat_ngram=0,

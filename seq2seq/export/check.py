@@ -118,6 +118,7 @@ def translate(model: Seq2SeqModel, sources: Sequence[Ids], beam: int, longest: i
         length_penalty=1.0,
         length_normalization="average",
         coverage_penalty=0.0,
+        patience=None,
         max_length_ratio=0.0,  # how long a translation may be does not depend on its source
         max_length_extra=longest - 1,
         no_repeat_ngram=0,

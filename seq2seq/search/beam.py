@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from seq2seq.config import NonNegativeFloat, PositiveInt, Range
+from seq2seq.config import NonNegativeFloat, PositiveFloat, PositiveInt, Range
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
 from seq2seq.search.base import NEVER, Hypothesis, PieceSearch, Request, length_penalty
@@ -40,6 +40,8 @@ class BeamSearch(PieceSearch):
             pieces that its attention, the mean of all layers and heads, has passed over; 0 for none. Theirs goes
             with ``gnmt``; ``average`` divides log-probabilities by more, so that the same beta weighs several times
             as much.
+        patience: p, by which a sentence also ends when p times K translations of it have ended (Kasai et al. 2022;
+            1 is the rule of many toolkits); null ends it only when nothing better can come.
     """
 
     beam_size: Annotated[int, Range(low=1, high=4096)]
@@ -47,6 +49,7 @@ class BeamSearch(PieceSearch):
     length_penalty: NonNegativeFloat
     length_normalization: Literal["average", "gnmt"]
     coverage_penalty: NonNegativeFloat
+    patience: PositiveFloat | None
 
     def __post_init__(self) -> None:
         if self.n_best > self.beam_size:
@@ -118,7 +121,8 @@ class BeamSearch(PieceSearch):
             return f"greedy, {self.rules}"
         penalty = f"length penalty {self.length_penalty:g} ({self.length_normalization})"
         coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
-        return f"{self.method} {self.beam_size}, {penalty}{coverage}, {self.rules}"
+        patience = "" if self.patience is None else f", patience {self.patience:g}"
+        return f"{self.method} {self.beam_size}, {penalty}{coverage}{patience}, {self.rules}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,8 @@ def beam_search(scorer: Scorer, request: Request, search: BeamSearch, keep: int)
 
     At each step the W best continuations of a group that do not end go on, and those that end among its W best
     compete for its W finished places. A sentence leaves the batch when, in each of its groups, no open hypothesis
-    can still beat the last of the ``keep`` best finished ones, as :meth:`BeamSearch.bound` shows. That loses nothing.
+    can still beat the last of the ``keep`` best finished ones, as :meth:`BeamSearch.bound` shows. That loses nothing;
+    a search with ``patience`` ends earlier.
 
     Args:
         scorer: the model or the models.
@@ -190,6 +195,8 @@ def beam_search(scorer: Scorer, request: Request, search: BeamSearch, keep: int)
         in_beam = in_beam.gather(2, order).flatten(1)  # (b,K)
 
         hopeful = search.bound(sums, limits[alive]) > finished.scores[alive, :, keep - 1]
+        if search.patience is not None:
+            hopeful &= finished.met[alive] < search.patience * width
         going = torch.nonzero(hopeful.any(dim=1)).squeeze(-1)
         if not len(going):
             break
@@ -224,7 +231,7 @@ def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor
     vocabulary = scores.shape[1]
     count = min(2 * width, width * vocabulary)
     table = scores.view(sentences, groups, width, vocabulary)
-    taken = scores.new_zeros(sentences, 1, vocabulary)
+    taken = scores.new_zeros(sentences, 1, vocabulary if groups > 1 else 0)
     found = []
     for group in range(groups):
         gains, before = table[:, group], sums[:, group]

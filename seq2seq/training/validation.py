@@ -40,7 +40,12 @@ def validation_search(search: Search, beam: int) -> Search:
     shared: dict[str, Any] = {field.name: getattr(own, field.name) for field in fields(PieceSearch)}
     if beam == 1:
         return Greedy(**shared)
-    plain: dict[str, Any] = {"length_penalty": 1.0, "length_normalization": "average", "coverage_penalty": 0.0}
+    plain: dict[str, Any] = {
+        "length_penalty": 1.0,
+        "length_normalization": "average",
+        "coverage_penalty": 0.0,
+        "patience": None,
+    }
     penalties = {name: getattr(own, name, value) for name, value in plain.items()}
     return Beam(**shared, **penalties, beam_size=beam, n_best=1)
 

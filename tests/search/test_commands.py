@@ -302,7 +302,7 @@ def test_searches_of_earlier_versions_are_those_of_a_beam() -> None:
     assert upgraded(other) == other
 
 
-LATER = ("_target_", "no_repeat_ngram", "repetition_penalty", "coverage_penalty")
+LATER = ("_target_", "no_repeat_ngram", "repetition_penalty", "coverage_penalty", "patience")
 
 
 def test_scores_need_no_more_memory_than_some_positions_at_a_time(run: Path) -> None:
