@@ -88,6 +88,8 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     Raises:
         UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
     """
+    for words in config.search.remarks():
+        warn(words)
     paths = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
     checkpoints = list(read_each(paths, warn))
     directions = directions_of(checkpoints[0].snapshot)

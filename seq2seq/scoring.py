@@ -18,12 +18,13 @@ from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import Pair, read_pairs, single_line
 from seq2seq.ensemble import load_together
 from seq2seq.errors import DataError
+from seq2seq.outputs import output_lines, refuse_overwriting
 from seq2seq.runtime import DeviceName
 from seq2seq.search.base import length_penalty
 from seq2seq.search.scoring import score_targets
 from seq2seq.terminal import warn
 from seq2seq.translate import BUFFERED_LINES, Translator
-from seq2seq.translating import check_language, output_lines, refuse_overwriting, several
+from seq2seq.translating import check_language, several
 
 LONGEST = 4096
 """Pieces of a line, at most: attention takes the square of them in memory and time."""

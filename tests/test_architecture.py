@@ -121,6 +121,8 @@ ORDER = [
     "inputs",
     "meter",
     "linking",
+    "outputs",
+    "interactive",
     "translating",
     "averaging",
     "scoring",

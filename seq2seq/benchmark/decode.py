@@ -28,7 +28,7 @@ from seq2seq.export import ctranslate2, huggingface
 from seq2seq.export.description import describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, library
 from seq2seq.restoring import directions_of
-from seq2seq.runtime import Precision
+from seq2seq.runtime import DeviceName, Precision
 from seq2seq.search import Beam
 from seq2seq.terminal import say, warn
 from seq2seq.translate import Translator
@@ -143,7 +143,8 @@ def decode_tables(sizes: DecodeSizes, device: torch.device, seconds: float) -> I
         UserError: the checkpoint or a file cannot be used.
     """
     sizes.check()
-    assert sizes.checkpoint is not None and sizes.input is not None
+    assert sizes.checkpoint is not None
+    assert sizes.input is not None
     lines = _first(sizes.input, sizes.lines)
     references = None if sizes.references is None else _first(sizes.references, len(lines))
     if references is not None and len(references) < len(lines):
@@ -174,10 +175,10 @@ def ours(
     snapshot: checkpoint.Snapshot, lines: Sequence[str], sizes: DecodeSizes, device: torch.device
 ) -> dict[str, Contender]:
     """Return this package in each of its precisions."""
+    name: DeviceName = "cuda" if device.type == "cuda" else "cpu"
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     found: dict[str, Contender] = {}
     for precision in precisions:
-        name = "cuda" if device.type == "cuda" else "cpu"
         translator = Translator.restore(snapshot, name, precision=precision)
         longest = _longest(translator, lines, sizes.target)
         for words, patience in PATIENCE.items():

@@ -72,6 +72,10 @@ class Search(ABC):
     def describe(self) -> str:
         """Return one line for reports."""
 
+    def remarks(self) -> list[str]:
+        """Return a line for each setting that has no effect beside the others, though it may look as if it had."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class PieceSearch(Search):
