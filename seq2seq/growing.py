@@ -54,9 +54,13 @@ class Growing:
         return Growing(room, positions, used)
 
     def index_select(self, dim: int, rows: Tensor) -> Growing:
-        """Return rows of it, as :meth:`torch.Tensor.index_select` does along the first axis, with new room."""
+        """Return rows of it, as :meth:`torch.Tensor.index_select` does along the first axis, with room for one more.
+
+        A beam takes rows at every step; more room would never be used, and both copies of it would be held at once.
+        """
         assert dim == 0
-        room = self._new_room(len(rows), self._positions)
+        _, heads, _, width = self._room.shape
+        room = self._room.new_empty(len(rows), heads, self._positions + 1, width)
         torch.index_select(self.tensor, 0, rows, out=room[:, :, : self._positions])
         return Growing(room, self._positions, _Used(self._positions))
 

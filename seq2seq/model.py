@@ -14,7 +14,7 @@ from seq2seq.attention.core import Attention
 from seq2seq.config import Component, Values
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
-from seq2seq.decoders.base import Decoder, DecoderState
+from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory, token_mask
 from seq2seq.errors import ConfigError
@@ -122,10 +122,15 @@ class Seq2SeqModel(nn.Module):
         """Return the decoder's state before the first target piece."""
         return self.decoder.init_state(memory)
 
+    def advance(self, tokens: Tensor, state: DecoderState, *, need_weights: bool = False) -> DecoderOutput:
+        """Read target ids (B,T) and give the vectors (B,T,E) that the output projection makes logits of."""
+        output = self.decoder(self._embed(self.target_embedding, tokens), state, need_weights=need_weights)
+        return DecoderOutput(self.narrow(output.hidden), output.state, output.weights)
+
     def decode(self, tokens: Tensor, state: DecoderState, *, need_weights: bool = False) -> StepOutput:
         """Read target ids (B,T) and give the logits (B,T,V) of the pieces that follow each of them."""
-        output = self.decoder(self._embed(self.target_embedding, tokens), state, need_weights=need_weights)
-        return StepOutput(self.output(self.narrow(output.hidden)), output.state, output.weights)
+        output = self.advance(tokens, state, need_weights=need_weights)
+        return StepOutput(self.output(output.hidden), output.state, output.weights)
 
     def forward(self, batch: Batch, *, need_weights: bool = False) -> ModelOutput:
         """Read a batch with a target, all positions at once.

@@ -16,16 +16,17 @@ from seq2seq.config import Component, Values, parse, without_unit
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.corpora.sacrebleu_sets import load_test_set
+from seq2seq.ensemble import Found, read_each, restored_together
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
+from seq2seq.model import Seq2SeqModel
 from seq2seq.restoring import TRUSTED, Direction, directions_of
 from seq2seq.runfolder import leaves, run_of
-from seq2seq.runtime import DeviceName, describe_device
+from seq2seq.runtime import DeviceName, Precision, describe_device
 from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import read_log
-from seq2seq.translate import Translator
 
 LONGEST_NAME = 150
 """Characters of a folder's name that tell of another search."""
@@ -36,7 +37,7 @@ class EvaluateConfig:
     """What to evaluate, on what.
 
     Attributes:
-        checkpoint: a run folder (its best checkpoint) or one checkpoint.
+        checkpoint: a run folder (its best checkpoint) or one checkpoint; a list of them is evaluated as an ensemble.
         split: split of the corpus; null for ``test``. For a mixture it means that split of each portion that has it.
         data: another corpus than the one the model was trained on; null for that one.
         testset: instead of a corpus and its split, a test set by its name in sacreBLEU, such as ``wmt14/full``.
@@ -45,11 +46,13 @@ class EvaluateConfig:
             own, if it has any.
         search: how to translate.
         device: where to compute.
-        output: folder of the report; null for one in ``evaluation/`` in the run folder, named after the test set.
+        precision: ``auto`` takes bfloat16 where it pays; see :func:`seq2seq.restoring.decoding_precision`.
+        output: folder of the report; null for one in ``evaluation/`` in the run folder, for an ensemble that of the
+            first one, named after the test set.
         allow_code: packages beside seq2seq whose classes the checkpoint may name.
     """
 
-    checkpoint: str
+    checkpoint: Sequence[str] | str
     split: str | None
     data: Component[Corpus] | None
     testset: str | None
@@ -57,6 +60,7 @@ class EvaluateConfig:
     alignments: str | None
     search: Search
     device: DeviceName
+    precision: Precision
     output: str | None
     allow_code: Sequence[str]
 
@@ -84,10 +88,14 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
     Raises:
         UserError: the checkpoint, the corpus, the split, the test set or its alignments cannot be used.
     """
-    folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
-    directions = directions_of(snapshot)
+    for words in config.search.remarks():
+        warn(words)
+    paths = [config.checkpoint] if isinstance(config.checkpoint, str) else config.checkpoint
+    checkpoints = list(read_each(paths, warn))
+    directions = directions_of(checkpoints[0].snapshot)
     if config.testset is None:
-        tests = corpus_test_sets(config, snapshot.config["settings"].get("data"), len(directions) > 1)
+        trained = checkpoints[0].snapshot.config["settings"].get("data")
+        tests = corpus_test_sets(config, trained, len(directions) > 1)
     else:
         into = f"-{config.direction}" if len(directions) > 1 else ""
         tests = {config.testset.replace("/", "_") + into: named_test_set(config, directions)}
@@ -104,25 +112,26 @@ def evaluate(config: EvaluateConfig, values: Values) -> list[Path]:
             raise DataError(
                 f"`alignments` must hold links, but those of {test.split} have none; remove them or give others"
             )
-    report = Reporter(folder, snapshot, config.search, config.device, config.allow_code)
-    return [report(test, place_of_report(config, folder, snapshot, name, len(tests))) for name, test in tests.items()]
+    report = Reporter(checkpoints, config.search, config.device, config.precision, config.allow_code)
+    return [report(test, place_of_report(config, checkpoints, name, len(tests))) for name, test in tests.items()]
 
 
-def place_of_report(
-    config: EvaluateConfig, folder: Path, snapshot: checkpoint.Snapshot, name: str, tests: int
-) -> Path:
+def place_of_report(config: EvaluateConfig, checkpoints: Sequence[Found], name: str, tests: int) -> Path:
     """Return the folder of a report, that of the run's own scores only for its best checkpoint and its own search.
 
     Args:
         config: what was asked for.
-        folder: the checkpoint.
-        snapshot: its content.
+        checkpoints: what is evaluated, as one.
         name: of the test set.
         tests: how many there are.
     """
     if config.output:
         return Path(config.output) / name if tests > 1 else Path(config.output)
+    folder, snapshot = checkpoints[0]
     run = run_of(folder)
+    if len(checkpoints) > 1:
+        members = "\n".join(str(one.folder.resolve()) for one in checkpoints)
+        name += f"-ensemble-of-{len(checkpoints)}-{hashlib.sha256(members.encode()).hexdigest()[:8]}"
     if run is None:
         return folder / "evaluation" / name
     if folder != (run / "checkpoints" / "best").resolve():
@@ -211,26 +220,31 @@ class _DataOnly:
 
 
 class Reporter:
-    """Translates test sets with one checkpoint, scores them, writes reports and prints the scores.
+    """Translates test sets with one checkpoint or several as one, scores them, writes reports and prints the scores.
 
     Args:
-        folder: the checkpoint.
-        snapshot: its content.
+        checkpoints: at least one.
         search: how to translate.
         device: where to compute.
-        allow_code: see :class:`EvaluateConfig`; None trusts the checkpoint wholly, as one's own run.
+        precision: see :class:`EvaluateConfig`.
+        allow_code: see :class:`EvaluateConfig`; None trusts the checkpoints wholly, as one's own run.
     """
 
     def __init__(
         self,
-        folder: Path,
-        snapshot: checkpoint.Snapshot,
+        checkpoints: Sequence[Found],
         search: Search,
         device: DeviceName,
+        precision: Precision,
         allow_code: Sequence[str] | None,
     ) -> None:
-        self.folder, self.snapshot, self.search = folder, snapshot, search
-        self.translator = Translator.restore(snapshot, device, allow_code, warn)
+        self.folders, self.search = [folder for folder, _ in checkpoints], search
+        self.translator, self.directions = restored_together(checkpoints, device, allow_code, warn, precision)
+        own = [facts_of(*one, model) for one, model in zip(checkpoints, self.translator.models, strict=True)]
+        keys = dict.fromkeys(key for facts in own for key in facts)
+        self.facts = {key: " | ".join(dict.fromkeys(facts.get(key, "none") for facts in own)) for key in keys}
+        if len(own) > 1:
+            self.facts["ensemble"] = f"mean of the probabilities of {len(own)} models; attention is the first one's"
 
     def __call__(self, test: TestSet, output: Path) -> Path:
         """Evaluate on one test set and return the path of the report, in the folder ``output``.
@@ -238,21 +252,21 @@ class Reporter:
         Raises:
             DataError: the model translates in another direction.
         """
-        directions = directions_of(self.snapshot)
-        if (test.source_language, test.target_language) not in directions:
-            known = listing(f"{source}-{target}" for source, target in directions)
+        if (test.source_language, test.target_language) not in self.directions:
+            known = listing(f"{source}-{target}" for source, target in self.directions)
             raise DataError(
-                f"`data` must be {known}, {'the direction' if len(directions) == 1 else 'a direction'} of the "
+                f"`data` must be {known}, {'the direction' if len(self.directions) == 1 else 'a direction'} of the "
                 f"checkpoint, but is {test.source_language}-{test.target_language} instead"
             )
-        run = run_of(self.folder)
-        say(f"Translating and scoring {len(test.sources):,} sentences of {test.split} with {self.folder}")
+        run = run_of(self.folders[0]) if len(self.folders) == 1 else None
+        models = " and ".join(map(str, self.folders))
+        say(f"Translating and scoring {len(test.sources):,} sentences of {test.split} with {models}")
         evaluation = evaluate_translator(
             self.translator,
             test,
             self.search,
             history=read_log(run) if run else [],
-            facts=facts_of(self.folder, self.snapshot, self.translator),
+            facts=self.facts,
         )
         report = write_report(evaluation, output)
         for line in summary_lines(evaluation):
@@ -270,19 +284,20 @@ def described(settings: Any) -> str:
     return f"{name}({given})" if given else name
 
 
-def facts_of(folder: Path, snapshot: checkpoint.Snapshot, translator: Translator) -> dict[str, str]:
+def facts_of(folder: Path, snapshot: checkpoint.Snapshot, model: Seq2SeqModel) -> dict[str, str]:
     """Return what a reader of the report wants to know about the model."""
     settings = snapshot.config["settings"]
     averaged = snapshot.metrics.get(checkpoint.AVERAGED)
-    device = translator.model.device
+    numbers = next(model.parameters())
     return {
         "checkpoint": str(folder),
         "trained until": f"step {snapshot.metrics.get('step', 'unknown')}",
         **({"average of": described(averaged)} if averaged else {}),
-        "parameters": f"{translator.model.num_parameters:,}",
+        "parameters": f"{model.num_parameters:,}",
         **{name: described(part) for name, part in settings.items() if isinstance(part, dict) and name != "search"},
         "data key": str(snapshot.config.get("data", "unknown")),
         "seed": str(settings.get("seed", "unknown")),
-        "device": describe_device(device),
+        "device": describe_device(numbers.device),
+        "precision": str(numbers.dtype).removeprefix("torch."),
         "torch": torch.__version__,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from seq2seq import checkpoint
+from seq2seq.config import parse
 from seq2seq.errors import CheckpointError
 from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.runtime import Precision, choose_precision
+from seq2seq.search import Search
 from seq2seq.sharding import like
 
 TRUSTED = "seq2seq"
@@ -21,6 +25,9 @@ TRUSTED = "seq2seq"
 
 Direction = tuple[str, str]
 """Source and target language."""
+
+WIDEST = 1024
+"""Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
 
 MOST_UNSEEN = 64
 """Parameters that a model may make and give up again, as tying does, beside one for each that it keeps."""
@@ -129,3 +136,53 @@ def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
     check_weights(model, snapshot)
     for name, parameter in model.named_parameters():
         parameter.copy_(like(snapshot.weights[name], parameter))
+
+
+def decoding_precision(model: Seq2SeqModel, precision: Precision, device: torch.device) -> torch.dtype:
+    """Return what a model that only translates is to be converted to, once and with all its numbers.
+
+    ``auto`` takes bfloat16 where it pays, as :func:`choose_precision` finds out, and where all parts are from here:
+    whether those of others can compute in it is not known.
+
+    Args:
+        model: as it is restored.
+        precision: what is asked for.
+        device: where it is going to translate.
+
+    Raises:
+        ConfigError: bfloat16 is asked for on a GPU that lacks it.
+    """
+    if precision == "auto" and not has_only_own_parts(model):
+        return torch.float32
+    return choose_precision(precision, device, "precision")
+
+
+def has_only_own_parts(model: Seq2SeqModel) -> bool:
+    """Return whether all parts of a model are classes of this package, which compute in any precision."""
+    return {type(module).__module__.partition(".")[0] for module in model.modules()} <= {TRUSTED, "torch"}
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The section of a checkpoint's settings that says how it translates."""
+
+    search: Search
+
+
+def search_of(settings: dict[str, Any], allowed: Sequence[str] | None) -> Search:
+    """Return the search that a checkpoint's settings name.
+
+    Raises:
+        CheckpointError: there is none, or it is no sensible one.
+        ConfigError: its settings name foreign code or say what cannot be.
+    """
+    if not isinstance(settings.get("search"), dict):
+        raise CheckpointError("the checkpoint's settings must have a section `search`, but have none; give a search")
+    search = parse(_Own, {"search": settings["search"]}, allowed=allowed).search
+    width = search.over_pieces.width
+    if width > WIDEST:
+        raise CheckpointError(
+            f"the checkpoint's own search must keep at most {WIDEST:,} hypotheses of a sentence, but keeps "
+            f"{width:,}; give a search"
+        )
+    return search

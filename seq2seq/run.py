@@ -21,6 +21,7 @@ from seq2seq.config import Values
 from seq2seq.data.given import given_tokenizers
 from seq2seq.data.model_fields import model_type
 from seq2seq.data.store import Prepared, PreparedData
+from seq2seq.ensemble import Found
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import check_initial, freeze, lasting
@@ -134,7 +135,8 @@ def evaluate_run(config: RunConfig, run: Path, tests: Sequence[TestSet]) -> None
     best = run / "checkpoints" / "best"
     other = f"-{folder.name}" if best.is_symlink() and best.resolve() != folder else ""
     # One's own run is trusted: its parts may come from any package.
-    report = Reporter(folder, snapshot, config.search, config.trainer.device, None)
+    found = [Found(folder, snapshot)]
+    report = Reporter(found, config.search, config.trainer.device, config.trainer.precision, None)
     for test in tests:
         report(test, run / "evaluation" / f"{test.split}{other}")
 

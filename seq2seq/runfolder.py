@@ -39,7 +39,7 @@ YARDSTICK = ("best_metric", "validation_sentences", "validation_beam")
 RULES = tuple(field.name for field in fields(PieceSearch))
 """Settings of the search that a validation takes over; they count like :data:`YARDSTICK`."""
 
-PENALTIES = ("length_penalty", "length_normalization", "coverage_penalty")
+PENALTIES = ("length_penalty", "length_normalization", "coverage_penalty", "patience")
 """Those that it takes over, too, where it searches with a beam."""
 
 PLACES = ("run_dir", "prepared_dir")

@@ -29,24 +29,33 @@ WORTHWHILE_SPEEDUP = 1.5
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
-def choose_device(name: DeviceName) -> torch.device:
+def choose_device(name: DeviceName, setting: str = "trainer.device") -> torch.device:
     """Return the device to use; ``auto`` takes a GPU where there is one.
+
+    Args:
+        name: which.
+        setting: what has asked for it, for messages.
 
     Raises:
         ConfigError: a GPU is asked for and torch sees none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
-            "`trainer.device` must be a device this machine has, but is 'cuda' instead and torch sees no GPU; "
-            "use trainer.device=auto or cpu"
+            f"`{setting}` must be a device this machine has, but is 'cuda' instead and torch sees no GPU; "
+            f"use {setting}=auto or cpu"
         )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+def choose_precision(name: Precision, device: torch.device, setting: str = "trainer.precision") -> torch.dtype:
     """Return what matrix products are computed in; ``auto`` takes bfloat16 where it pays.
 
     On a CPU that is found out by a probe of some milliseconds, because only some processors multiply bfloat16 faster.
+
+    Args:
+        name: which.
+        device: where.
+        setting: what has asked for it, for messages.
 
     Raises:
         ConfigError: bfloat16 is asked for on a GPU that lacks it.
@@ -57,9 +66,7 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
         if torch.cuda.is_bf16_supported():
             return torch.bfloat16
         if name == "bf16":
-            raise ConfigError(
-                "`trainer.precision` must be fp32 on this GPU, which lacks bfloat16, but is 'bf16' instead"
-            )
+            raise ConfigError(f"`{setting}` must be fp32 on this GPU, which lacks bfloat16, but is 'bf16' instead")
         return torch.float32
     if name == "bf16" or matmul_seconds(torch.float32) > WORTHWHILE_SPEEDUP * matmul_seconds(torch.bfloat16):
         return torch.bfloat16

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def is_sharded(tensor: Tensor) -> bool:
     """Return whether each process has only a part of a tensor."""
     return hasattr(tensor, "full_tensor")  # its class takes a third of a second to import, which others need not pay
+
+
+def is_shared_out(model: nn.Module) -> bool:
+    """Return whether each process has only a part of a model's weights, also while they are put together."""
+    return hasattr(model, "unshard")
 
 
 def whole(tensor: Tensor) -> Tensor:

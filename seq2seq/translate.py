@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,13 +20,11 @@ from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.parts import Part, cut, joined, tagged
-from seq2seq.restoring import TRUSTED, check_size, load_weights
-from seq2seq.runtime import DeviceName, choose_device, in_halves
+from seq2seq.restoring import TRUSTED, check_size, decoding_precision, has_only_own_parts, load_weights, search_of
+from seq2seq.runtime import DeviceName, Precision, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
+from seq2seq.sharding import is_shared_out
 from seq2seq.terminal import warn as warn_user
-
-WIDEST = 1024
-"""Hypotheses that a checkpoint's own search may keep for a sentence, as it may be a stranger's."""
 
 TOO_LARGE = (
     "a single sentence cannot be translated in the memory of the device; lower `search.max_source_length` or keep "
@@ -40,13 +37,6 @@ _FURTHER_PART = 1 << 40
 
 def _nothing(_: float) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class _Own:
-    """The section of a checkpoint's settings that says how it translates."""
-
-    search: Search
 
 
 class Translator:
@@ -87,6 +77,7 @@ class Translator:
         path: str | Path,
         *,
         device: DeviceName = "auto",
+        precision: Precision = "auto",
         allow_code: Sequence[str] = (),
         warn: Callable[[str], None] = warn_user,
     ) -> Translator:
@@ -95,6 +86,8 @@ class Translator:
         Args:
             path: checkpoint or run folder.
             device: where to compute.
+            precision: of all numbers but the log-probabilities, which are in single precision; ``auto`` takes
+                bfloat16 where that pays.
             allow_code: further packages whose classes the checkpoint's configuration may name.
             warn: see the class.
 
@@ -102,7 +95,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint.
             ConfigError: its configuration names foreign code or does not fit.
         """
-        return cls.restore(checkpoint.load_located(Path(path), warn)[1], device, allow_code, warn)
+        return cls.restore(checkpoint.load_located(Path(path), warn)[1], device, allow_code, warn, precision)
 
     @classmethod
     def restore(
@@ -111,6 +104,7 @@ class Translator:
         device: DeviceName = "auto",
         allow_code: Sequence[str] | None = (),
         warn: Callable[[str], None] = warn_user,
+        precision: Precision = "fp32",
     ) -> Translator:
         """Rebuild from a snapshot that is already read; ``allow_code`` None trusts it wholly, as one's own run.
 
@@ -125,11 +119,24 @@ class Translator:
         source_model, target_model = snapshot.model_of("source"), snapshot.model_of("target")
         source = Tokenizer(source_model)
         target = source if target_model is source_model else Tokenizer(target_model)
-        place = choose_device(device)
+        place = choose_device(device, "device")
         check_size(architecture, (source.vocab_size, target.vocab_size), snapshot)
         model = architecture.build(source.vocab_size, target.vocab_size)
         load_weights(model, snapshot)
-        return cls(model.to(place), source, target, warn, partial(_search_of, settings, allowed))
+        model.to(place, decoding_precision(model, precision, place))
+        return cls(model, source, target, warn, partial(search_of, settings, allowed))
+
+    def converted(self, precision: torch.dtype) -> Translator:
+        """Return a translator with a copy of the model in this precision.
+
+        It is this one itself where the model has that already, has parts that may not be able to compute in it, or
+        cannot be copied, because several processes share its parts.
+        """
+        same = next(self.model.parameters()).dtype == precision
+        if same or not has_only_own_parts(self.model) or is_shared_out(self.model):
+            return self
+        model = deepcopy(self.model).to(dtype=precision)
+        return Translator(model, self.source_tokenizer, self.target_tokenizer, self.warn, self.own_search)
 
     @property
     def models(self) -> Sequence[Seq2SeqModel]:
@@ -294,17 +301,3 @@ def evaluating(models: Sequence[Seq2SeqModel]) -> Iterator[None]:
     finally:
         for model, was_training in zip(models, were_training, strict=True):
             model.train(was_training)
-
-
-def _search_of(settings: dict[str, Any], allowed: Sequence[str] | None) -> Search:
-    """Return the search that a checkpoint's settings name; see :attr:`Translator.search`."""
-    if not isinstance(settings.get("search"), dict):
-        raise CheckpointError("the checkpoint's settings must have a section `search`, but have none; give a search")
-    search = parse(_Own, {"search": settings["search"]}, allowed=allowed).search
-    width = search.over_pieces.width
-    if width > WIDEST:
-        raise CheckpointError(
-            f"the checkpoint's own search must keep at most {WIDEST:,} hypotheses of a sentence, but keeps "
-            f"{width:,}; give a search"
-        )
-    return search

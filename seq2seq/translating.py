@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,12 +16,13 @@ from seq2seq.data.formats import read_lines, without_compression
 from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
 from seq2seq.inputs import BUFFERED_LINES, Few, groups, is_several, named_files
+from seq2seq.interactive import at_terminal, converse
 from seq2seq.linking import align
 from seq2seq.meter import Meter, watched
+from seq2seq.outputs import make_folder, output_file, refuse_overwriting
 from seq2seq.parts import joined
-from seq2seq.replacing import replaced
 from seq2seq.restoring import Direction
-from seq2seq.runtime import DeviceName
+from seq2seq.runtime import DeviceName, Precision
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
 from seq2seq.translate import Translator
@@ -46,7 +46,9 @@ class TranslateConfig:
         prefix: how every translation must begin; null for anyhow.
         prefixes: instead, a text file with the beginning of each line's translation; empty lines for anyhow.
         search: how to translate.
+        heat_map: at a terminal, whether a heat map of its attention follows each translation.
         device: where to compute.
+        precision: ``auto`` takes bfloat16 where it pays; see :func:`seq2seq.restoring.decoding_precision`.
         allow_code: packages beside seq2seq whose classes the checkpoint may name.
     """
 
@@ -59,7 +61,9 @@ class TranslateConfig:
     prefix: str | None
     prefixes: str | None
     search: Search
+    heat_map: bool
     device: DeviceName
+    precision: Precision
     allow_code: Sequence[str]
 
     def __post_init__(self) -> None:
@@ -86,8 +90,21 @@ def translate(config: TranslateConfig, values: Values) -> None:
         UserError: the checkpoint or a file cannot be used.
     """
     jobs = jobs_of(config)  # refused before a model is loaded
-    translator, directions = load_together(several(config.checkpoint), config.device, config.allow_code, warn)
+    talks = is_conversation(config)
+    if config.heat_map and not talks:
+        raise ConfigError(
+            "`heat_map` must be false unless lines are typed and read at a terminal, with format=text, but is true "
+            "instead; scripts/evaluate.py draws attention, and format=jsonl with alignments=true links words"
+        )
+    for words in unheeded(config):
+        warn(words)
+    translator, directions = load_together(
+        several(config.checkpoint), config.device, config.allow_code, warn, config.precision
+    )
     check_language("target", config.target, translator, directions)  # refused before any line is read
+    if talks:
+        converse(translator, config.search, config.target, config.prefix, heat_map=config.heat_map)
+        return
     if config.output is not None and config.input is not None and is_several(config.input):
         make_folder(Path(config.output))
     bar = watched(reads_terminal=config.input is None, writes_terminal=config.output is None)
@@ -96,6 +113,20 @@ def translate(config: TranslateConfig, values: Values) -> None:
             name = f"{source}, " if len(jobs) > 1 else ""
             with nullcontext(shared) if shared is not None else output_file(target) as file:
                 translate_text(translator, source, file, config, meter, partial(_warn, name))
+
+
+def is_conversation(config: TranslateConfig) -> bool:
+    """Return whether each line is typed and its translation read at a terminal."""
+    given = (config.input, config.output, config.prefixes)
+    return config.format == "text" and given == (None, None, None) and at_terminal()
+
+
+def unheeded(config: TranslateConfig) -> Iterator[str]:
+    """Give a line for each setting that changes nothing as the others are."""
+    yield from config.search.remarks()
+    found = getattr(config.search, "n_best", 1)
+    if config.format == "text" and found > 1:
+        yield f"`search.n_best` is {found}, but format=text has room for the best translation only; give format=jsonl"
 
 
 def _warn(name: str, words: str) -> None:
@@ -134,35 +165,6 @@ def jobs_of(config: TranslateConfig) -> list[Job]:
             )
         jobs[target] = source
     return [(source, target) for target, source in jobs.items()]
-
-
-def refuse_overwriting(output: Path | None, read: Mapping[str, str | Path | None]) -> None:
-    """Refuse to write over a file that is read, which would be lost.
-
-    Args:
-        output: what is to be written; None for standard output.
-        read: files by the name of their setting.
-
-    Raises:
-        DataError: names the setting.
-    """
-    for setting, path in read.items():
-        if output is not None and path is not None and output.resolve() == Path(path).resolve() and output.is_file():
-            raise DataError(
-                f"`output` must be another file than `{setting}`, which would be lost, but is {output} too"
-            )
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder that translations of several files go into.
-
-    Raises:
-        DataError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"`output` must be a folder that can be written, but is not: {error}") from error
 
 
 def translate_text(
@@ -277,40 +279,3 @@ def json_line(found: Sequence[Translation], alignments: Sequence[str] | None = N
     if alignments is not None:
         values = [{**value, "alignment": links} for value, links in zip(values, alignments, strict=True)]
     return json.dumps({"translations": values}, ensure_ascii=False)
-
-
-@contextmanager
-def output_lines(path: str | None) -> Iterator[Callable[[str], object]]:
-    """Give a function that writes a line, always in UTF-8; see :func:`output_file`."""
-    with output_file(None if path is None else Path(path)) as file:
-        yield lambda line: file.write(line.encode() + b"\n")
-
-
-@contextmanager
-def output_file(path: Path | None) -> Iterator[IO[bytes]]:
-    """Give a file, or standard output, to write to.
-
-    A plain file gets its name only when all of it is written, so where that fails the old one is as it was. Pipes
-    and devices are written as they are.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    if path is None:
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise DataError(f"standard output cannot be written: {error.strerror}") from error
-        return
-    try:
-        place = path.resolve()  # a link stays a link
-        plain = not place.exists() or place.is_file()
-        with replaced(place) if plain else place.open("wb") as file:
-            yield file
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise DataError(f"`output` must be a file that can be written, but is not: {error}") from error

@@ -19,6 +19,9 @@ ADDED: dict[str, dict[str, Any]] = {
     },
     "seq2seq.attention.scores.Cosine": {"temperature": None},
     "seq2seq.decoders.rnn.RNNDecoder": {"attend": "after"},
+    # later
+    "seq2seq.search.beam.Beam": {"patience": None},
+    "seq2seq.search.diverse.DiverseBeam": {"patience": None},
 }
 
 # The same for sections, which have a fixed place. One that has come to be chosen by name had no name before.

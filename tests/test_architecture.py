@@ -137,6 +137,8 @@ ORDER = [
     "inputs",
     "meter",
     "linking",
+    "outputs",
+    "interactive",
     "translating",
     "averaging",
     "scoring",

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_runs import quick, train_run, write_corpus
 from tiny import choices, compose
 
 from seq2seq.assembly import training_batches
 from seq2seq.benchmark.attention import AttentionSizes, attention_steps, half_padded
 from seq2seq.benchmark.command import BenchmarkConfig, benchmark, parts
+from seq2seq.benchmark.decode import BASELINE, DecodingRow, decode_tables
 from seq2seq.benchmark.kernels import decisions
 from seq2seq.benchmark.table import Row, Table, machine, processor
 from seq2seq.benchmark.timing import LEAST_ROUNDS, Timing, alternate, update
@@ -284,7 +286,8 @@ def test_the_processor_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     [
         (
             "what=atention",
-            r"`what` must be one of attention, kernels, train, but is 'atention' .*did you mean 'attention'\?",
+            r"`what` must be one of attention, decode, kernels, train, but is 'atention' "
+            r".*did you mean 'attention'\?",
         ),
         ("train=1", r"`train` must be a list"),
         ("device=gpu", r"`device` must be one of auto, cpu, cuda"),
@@ -327,3 +330,36 @@ def test_the_script_prints_tables_and_nothing_on_standard_error(what: str, tmp_p
     assert (done.returncode, done.stderr) == (0, "")
     assert "time, ratio" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_is_measured_in_each_precision_on_the_same_lines(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("decode")
+    run = train_run([*quick(write_corpus(folder / "corpus"), folder / "p"), f"run_dir={folder / 'r'}"])
+    (tmp_path / "in").write_text("The dog sleeps.\n\nShe runs.\n", encoding="utf-8")
+    monkeypatch.setattr("seq2seq.benchmark.decode.others", lambda *_: {})  # which need not be installed
+    values = (f"decode.checkpoint={run}", f"decode.input={tmp_path / 'in'}", f"decode.references={tmp_path / 'in'}")
+    config = config_of("what=decode", *TINY, *values, "decode.beams=[1,2]", "decode.max_tokens=[64]")
+    greedy, beam = decode_tables(config.decode, CPU, 1e-3)
+    assert greedy.title == "Translating 3 lines, greedy search"
+    assert beam.title == "Translating 3 lines, a beam of 2"
+    first = greedy.rows[0]
+    assert isinstance(first, DecodingRow)
+    assert first.names == (BASELINE, "64 pieces")
+    assert (first.alike, first.timing.ratio) == (1.0, 1.0)
+    assert first.pieces >= first.sentences  # there is an end mark in every line
+    assert first.bleu is not None
+    assert [row.names[0] for row in greedy.rows][1:] == ["seq2seq, fp32, patience 1", *list_of("bf16")]
+    assert len(greedy.markdown().splitlines()) == 4 + len(greedy.rows)
+
+
+def list_of(precision: str) -> list[str]:
+    return [f"seq2seq, {precision}", f"seq2seq, {precision}, patience 1"]
+
+
+def test_nothing_to_translate_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError) as refused:
+        list(decode_tables(config_of("what=decode", "decode.beams=[]").decode, CPU, 1.0))
+    for key in ("checkpoint", "input", "beams"):
+        assert f"`decode.{key}` must" in str(refused.value)

@@ -55,3 +55,13 @@ def test_gradients_go_through_every_position() -> None:
     total.backward()
     for times, part in zip((3, 3, 2, 1), parts, strict=True):
         torch.testing.assert_close(part.grad, 2 * times * part.detach())
+
+
+def test_taking_rows_makes_room_for_one_position_only() -> None:
+    """A beam takes rows at every step and holds both copies for a moment: unused room would count twice."""
+    seen = Growing.of(torch.zeros(4, 2, 40, 3)).followed_by(torch.zeros(4, 2, 1, 3))
+    taken = seen.index_select(0, torch.tensor([3, 3, 0]))
+    assert taken.tensor.untyped_storage().nbytes() == 3 * 2 * 42 * 3 * 4
+    after = taken.followed_by(torch.ones(3, 2, 1, 3))
+    assert after.tensor.data_ptr() == taken.tensor.data_ptr()
+    assert after.tensor.shape == (3, 2, 42, 3)

@@ -32,6 +32,7 @@ EVERYWHERE = {
     "self_attention.window._target_": GLOBAL,
     "search._target_": "seq2seq.search.beam.Beam",
     "search.coverage_penalty": 0.0,
+    "search.patience": None,
     "search.no_repeat_ngram": 0,
     "search.repetition_penalty": 1.0,
     "cleaning.max_characters": None,

@@ -44,9 +44,10 @@ def fused_pays(query: Tensor) -> bool:
     """Whether the fused kernel is the faster way for these queries (B,H,T,e).
 
     On a GPU it always is. On the CPU its bfloat16 kernel took 9 to 20 times as long as the three explicit operations
-    at the 16 to 64 positions of a sentence, while in single precision it wins (docs/BENCHMARKS.md).
+    at the 16 to 64 positions of a sentence, while in single precision it wins (docs/BENCHMARKS.md), and so it does
+    for the single query of a decoding step.
     """
-    return query.device.type != "cpu" or product_dtype(query) == torch.float32
+    return query.device.type != "cpu" or product_dtype(query) == torch.float32 or query.shape[2] == 1
 
 
 class Attention(nn.Module):

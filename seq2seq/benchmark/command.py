@@ -10,6 +10,7 @@ import torch
 
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.benchmark.attention import AttentionSizes, Parts, attention_tables, every_part
+from seq2seq.benchmark.decode import DecodeSizes, decode_tables
 from seq2seq.benchmark.kernels import kernel_tables
 from seq2seq.benchmark.table import Page, check_page, facts_in_words, machine, writable_page, write
 from seq2seq.benchmark.training import training_table
@@ -30,19 +31,22 @@ class BenchmarkConfig:
     Attributes:
         what: ``attention``: every score with every normalizer against the fused kernel alone. ``kernels``: choices
             between two ways to compute the same. ``train``: what an update of a training run takes, phase by phase.
+            ``decode``: a checkpoint translates, in each precision and in other engines.
         device: where.
         seconds: of timing for each table.
         output: a file that ends in .md; numbers go into a .json beside it. None for neither.
         attention: sizes for ``what=attention``.
         train: overrides of ``configs/train.yaml`` for ``what=train``.
+        decode: what to translate for ``what=decode``.
     """
 
-    what: Literal["attention", "kernels", "train"]
+    what: Literal["attention", "kernels", "train", "decode"]
     device: DeviceName
     seconds: Duration
     output: str | None
     attention: AttentionSizes
     train: Sequence[str]
+    decode: DecodeSizes
 
     def __post_init__(self) -> None:
         check_page(self.output)
@@ -79,6 +83,8 @@ def measure(config: BenchmarkConfig, device: torch.device, compose: Compose) -> 
             return kernel_tables(device, config.seconds)
         case "train":
             return training_table(compose(config.train)[0], device, config.seconds)
+        case "decode":
+            return decode_tables(config.decode, device, config.seconds)
 
 
 def parts(compose: Compose, heads: int) -> Parts:

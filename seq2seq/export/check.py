@@ -79,8 +79,8 @@ def compare(model: Seq2SeqModel, engine: Engine, sources: Sequence[Ids], longest
     for start in range(0, len(sources), SENTENCES_AT_A_TIME):
         part = sources[start : start + SENTENCES_AT_A_TIME]
         own = translate(model, part, 1, limit)
-        greedy += _same(own, engine.translate(part, 1, limit))
-        beam += _same(translate(model, part, BEAM, limit), engine.translate(part, BEAM, limit))
+        greedy += _same(own, engine.translate(part, 1, limit, len(part)))
+        beam += _same(translate(model, part, BEAM, limit), engine.translate(part, BEAM, limit, len(part)))
         scores = score_targets(_batch(part, own), model).tolist()
         for ours, theirs in zip(scores, engine.log_probabilities(part, own), strict=True):
             difference = torch.tensor(ours[: len(theirs)]) - torch.tensor(theirs)
@@ -118,6 +118,7 @@ def translate(model: Seq2SeqModel, sources: Sequence[Ids], beam: int, longest: i
         length_penalty=1.0,
         length_normalization="average",
         coverage_penalty=0.0,
+        patience=None,
         max_length_ratio=0.0,  # how long a translation may be does not depend on its source
         max_length_extra=longest - 1,
         no_repeat_ngram=0,

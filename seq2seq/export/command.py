@@ -100,7 +100,7 @@ def export(config: ExportConfig, values: Values) -> Path:
     library(way.library, config.format)
     folder, snapshot = checkpoint.load_located(Path(config.checkpoint), warn)
     output = place_of_export(config, folder)
-    translator = Translator.restore(snapshot, "cpu", config.allow_code, warn)
+    translator = Translator.restore(snapshot, "cpu", config.allow_code, warn, "fp32")
     tokenizers = translator.source_tokenizer, translator.target_tokenizer
     model = translator.model.eval()
     description = describe(model, way.abilities)

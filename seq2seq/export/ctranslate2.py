@@ -109,18 +109,36 @@ class CTranslate2:
     Args:
         folder: of the model.
         tokenizers: of the source and of the target.
+        compute_type: what is computed in, as the library names it.
+        workers: batches that are translated at a time, which share torch's number of threads.
     """
 
-    def __init__(self, folder: Path, tokenizers: tuple[Tokenizer, Tokenizer]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tokenizers: tuple[Tokenizer, Tokenizer],
+        compute_type: str = "default",
+        workers: int = 1,
+    ) -> None:
         translator = library(LIBRARY, ABILITIES.format).Translator
-        self._translator = translator(str(folder), device="cpu", intra_threads=torch.get_num_threads())
+        self._translator = translator(
+            str(folder),
+            device="cpu",
+            compute_type=compute_type,
+            inter_threads=workers,
+            intra_threads=max(1, torch.get_num_threads() // workers),
+        )
         self._source, self._target = tokenizers
         self._ids = {piece: i for i, piece in enumerate(self._target.pieces(range(self._target.vocab_size)))}
 
-    def translate(self, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
+    def translate(self, sources: Sequence[Ids], beam: int, longest: int, together: int) -> list[list[int]]:
         """See :meth:`Engine.translate`."""
         found = self._translator.translate_batch(
-            self._pieces(sources), beam_size=beam, max_decoding_length=longest - 1, min_decoding_length=0
+            self._pieces(sources),
+            beam_size=beam,
+            max_batch_size=together,
+            max_decoding_length=longest - 1,
+            min_decoding_length=0,
         )
         return [[self._ids[piece] for piece in one.hypotheses[0]] for one in found]
 

@@ -34,9 +34,15 @@ class Writer(Protocol):
 class Engine(Protocol):
     """Another library with an exported model, read back from its folder."""
 
-    def translate(self, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
-        """Return the best translation of each sentence, of fewer than ``longest`` pieces, by a beam or by greedy
-        search (``beam`` 1)."""
+    def translate(self, sources: Sequence[Ids], beam: int, longest: int, together: int) -> list[list[int]]:
+        """Return the best translation of each sentence.
+
+        Args:
+            sources: the sentences.
+            beam: its size; 1 is greedy search.
+            longest: translations have fewer pieces.
+            together: sentences of a batch, at most.
+        """
         raise NotImplementedError
 
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[list[float]]:

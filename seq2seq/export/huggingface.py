@@ -106,9 +106,18 @@ class HuggingFace:
         model = _transformers().MarianMTModel
         self._model = model.from_pretrained(folder, local_files_only=True).eval()
 
-    @torch.inference_mode()
-    def translate(self, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
+    def translate(self, sources: Sequence[Ids], beam: int, longest: int, together: int) -> list[list[int]]:
         """See :meth:`Engine.translate`."""
+        order = sorted(range(len(sources)), key=lambda row: -len(sources[row]))
+        found: dict[int, list[int]] = {}
+        for start in range(0, len(order), together):
+            rows = order[start : start + together]
+            batch = self._generate([sources[row] for row in rows], beam, longest)
+            found |= zip(rows, batch, strict=True)
+        return [found[row] for row in range(len(sources))]
+
+    @torch.inference_mode()
+    def _generate(self, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
         found = self._model.generate(
             **_inputs(sources),
             num_beams=beam,

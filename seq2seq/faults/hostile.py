@@ -109,6 +109,7 @@ SEARCH = Beam(
     length_penalty=1.0,
     length_normalization="average",
     coverage_penalty=0.0,
+    patience=None,
     no_repeat_ngram=0,
     repetition_penalty=1.0,
     max_length_ratio=1.0,

@@ -15,6 +15,9 @@ from seq2seq.data.batching import Batch
 from seq2seq.errors import CheckpointError
 from seq2seq.search.scorer import Scorer
 
+NEVER = float("-inf")
+"""The log-probability of what cannot be."""
+
 
 class Hypothesis(NamedTuple):
     """A translation: ids without BOS and EOS, and its score, which each search defines."""
@@ -68,6 +71,10 @@ class Search(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Return one line for reports."""
+
+    def remarks(self) -> list[str]:
+        """Return a line for each setting that has no effect beside the others, though it may look as if it had."""
+        return []
 
 
 @dataclass(frozen=True, kw_only=True)

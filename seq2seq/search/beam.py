@@ -9,14 +9,14 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from seq2seq.config import NonNegativeFloat, PositiveInt, Range
+from seq2seq.config import NonNegativeFloat, PositiveFloat, PositiveInt, Range
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
-from seq2seq.search.base import Hypothesis, PieceSearch, Request, length_penalty
+from seq2seq.search.base import NEVER, Hypothesis, PieceSearch, Request, length_penalty
 from seq2seq.search.coverage import Coverage
 from seq2seq.search.finished import Finished
 from seq2seq.search.greedy import greedy
-from seq2seq.search.rules import NEVER, Rules
+from seq2seq.search.rules import Rules
 from seq2seq.search.scorer import Scorer
 
 COLUMN = 50
@@ -40,6 +40,8 @@ class BeamSearch(PieceSearch):
             pieces that its attention, the mean of all layers and heads, has passed over; 0 for none. Theirs goes
             with ``gnmt``; ``average`` divides log-probabilities by more, so that the same beta weighs several times
             as much.
+        patience: p, by which a sentence also ends when p times K translations of it have ended (Kasai et al. 2022;
+            1 is the rule of many toolkits); null ends it only when nothing better can come.
     """
 
     beam_size: Annotated[int, Range(low=1, high=4096)]
@@ -47,6 +49,7 @@ class BeamSearch(PieceSearch):
     length_penalty: NonNegativeFloat
     length_normalization: Literal["average", "gnmt"]
     coverage_penalty: NonNegativeFloat
+    patience: PositiveFloat | None
 
     def __post_init__(self) -> None:
         if self.n_best > self.beam_size:
@@ -118,7 +121,8 @@ class BeamSearch(PieceSearch):
             return f"greedy, {self.rules}"
         penalty = f"length penalty {self.length_penalty:g} ({self.length_normalization})"
         coverage = f", coverage penalty {self.coverage_penalty:g}" if self.coverage_penalty else ""
-        return f"{self.method} {self.beam_size}, {penalty}{coverage}, {self.rules}"
+        patience = "" if self.patience is None else f", patience {self.patience:g}"
+        return f"{self.method} {self.beam_size}, {penalty}{coverage}{patience}, {self.rules}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,8 @@ def beam_search(scorer: Scorer, request: Request, search: BeamSearch, keep: int)
 
     At each step the W best continuations of a group that do not end go on, and those that end among its W best
     compete for its W finished places. A sentence leaves the batch when, in each of its groups, no open hypothesis
-    can still beat the last of the ``keep`` best finished ones, as :meth:`BeamSearch.bound` shows. That loses nothing.
+    can still beat the last of the ``keep`` best finished ones, as :meth:`BeamSearch.bound` shows. That loses nothing;
+    a search with ``patience`` ends earlier.
 
     Args:
         scorer: the model or the models.
@@ -190,6 +195,8 @@ def beam_search(scorer: Scorer, request: Request, search: BeamSearch, keep: int)
         in_beam = in_beam.gather(2, order).flatten(1)  # (b,K)
 
         hopeful = search.bound(sums, limits[alive]) > finished.scores[alive, :, keep - 1]
+        if search.patience is not None:
+            hopeful &= finished.met[alive] < search.patience * width
         going = torch.nonzero(hopeful.any(dim=1)).squeeze(-1)
         if not len(going):
             break
@@ -223,14 +230,14 @@ def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor
     sentences, groups, width = sums.shape
     vocabulary = scores.shape[1]
     count = min(2 * width, width * vocabulary)
-    totals = scores.view(sentences, groups, width, vocabulary) + sums.unsqueeze(-1)
-    taken = scores.new_zeros(sentences, 1, vocabulary)
+    table = scores.view(sentences, groups, width, vocabulary)
+    taken = scores.new_zeros(sentences, 1, vocabulary if groups > 1 else 0)
     found = []
     for group in range(groups):
-        own = totals[:, group]
-        places = places_of_largest((own - strength * taken if group else own).flatten(1), count)
-        chosen = places % vocabulary
-        found.append((own.flatten(1).gather(1, places), places // vocabulary, chosen))
+        gains, before = table[:, group], sums[:, group]
+        places = places_of_largest(gains - strength * taken if group else gains, before, count)
+        parents, chosen = places // vocabulary, places % vocabulary
+        found.append((gains.flatten(1).gather(1, places) + before.gather(1, parents), parents, chosen))
         if group + 1 < groups:
             going = chosen.gather(1, those_that_go_on(chosen == EOS, width))
             taken[:, 0].scatter_add_(1, going, torch.ones_like(going, dtype=taken.dtype))
@@ -238,21 +245,27 @@ def continuations(sums: Tensor, scores: Tensor, strength: float) -> tuple[Tensor
     return best, parents, pieces
 
 
-def places_of_largest(values: Tensor, count: int) -> Tensor:
-    """Return the places (b,count) of the largest of ``values`` (b,n), largest first.
+def places_of_largest(gains: Tensor, before: Tensor, count: int) -> Tensor:
+    """Return the places (b,count), in W rows of V, of the largest sums of ``gains`` (b,W,V) and ``before`` (b,W).
 
-    The largest ``count`` values lie in the ``count`` columns with the largest maxima, where n values are written in
-    columns. Finding those takes one quick pass, and what is left to sort is little.
+    The largest ``count`` values lie in the ``count`` columns with the largest maxima, where the V values of every row
+    are written in columns. Finding those takes one quick pass, in which nothing is written, and what is left to sort
+    is little.
     """
-    columns = values.shape[1] // COLUMN
-    if columns < 2 * count:
-        return values.topk(count, dim=1).indices
-    table = values[:, : columns * COLUMN].unflatten(1, (COLUMN, columns))
-    best = table.amax(dim=1).topk(count, dim=1).indices
-    above = torch.arange(COLUMN, device=values.device).unsqueeze(1) * columns
-    rest = torch.arange(columns * COLUMN, values.shape[1], device=values.device).expand(len(values), -1)
-    places = torch.cat([(best.unsqueeze(1) + above).flatten(1), rest], dim=1)
-    return places.gather(1, values.gather(1, places).topk(count, dim=1).indices)
+    sentences, width, vocabulary = gains.shape
+    columns = vocabulary // COLUMN
+    if width * columns < 2 * count:
+        return (gains + before.unsqueeze(-1)).flatten(1).topk(count, dim=1).indices
+    table = gains[..., : columns * COLUMN].unflatten(-1, (COLUMN, columns))
+    best = (table.amax(dim=-2) + before.unsqueeze(-1)).flatten(1).topk(count, dim=1).indices
+    device = gains.device
+    first = best // columns * vocabulary + best % columns
+    rest = torch.arange(columns * COLUMN, vocabulary, device=device)
+    rest = (torch.arange(width, device=device).unsqueeze(1) * vocabulary + rest).flatten()
+    below = torch.arange(0, columns * COLUMN, columns, device=device)
+    places = torch.cat([(first.unsqueeze(2) + below).flatten(1), rest.expand(sentences, -1)], dim=1)
+    values = gains.flatten(1).gather(1, places) + before.gather(1, places // vocabulary)
+    return places.gather(1, values.topk(count, dim=1).indices)
 
 
 def those_that_go_on(ends: Tensor, width: int) -> Tensor:

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import PAD
-from seq2seq.search.base import Hypothesis, refuse_unless_finite
-
-NEVER = float("-inf")
+from seq2seq.search.base import NEVER, Hypothesis, refuse_unless_finite
 
 
 @dataclass
@@ -20,16 +18,22 @@ class Finished:
     Attributes:
         scores: (B,G,W) minus infinity where a place is free.
         ids: (B,G,W,longest), with EOS.
+        met: (B,G) how many have competed.
     """
 
     scores: Tensor
     ids: Tensor
+    met: Tensor
 
     @classmethod
     def none(cls, sentences: int, groups: int, width: int, longest: int, device: torch.device) -> Finished:
         """Return nothing but free places."""
         shape = (sentences, groups, width)
-        return cls(torch.full(shape, NEVER, device=device), torch.full((*shape, longest), PAD, device=device))
+        return cls(
+            torch.full(shape, NEVER, device=device),
+            torch.full((*shape, longest), PAD, device=device),
+            torch.zeros(sentences, groups, dtype=torch.int64, device=device),
+        )
 
     def add(self, sentences: Tensor, scores: Tensor, ids: Tensor) -> None:
         """Let candidates (b,G,n) with ids (b,G,n,longest) compete for the places of these sentences."""
@@ -37,6 +41,7 @@ class Finished:
         best, places = pool.topk(self.scores.shape[2], dim=2)
         texts = torch.cat([self.ids[sentences], ids], dim=2)
         self.scores[sentences] = best
+        self.met[sentences] += (scores > NEVER).sum(dim=2)
         self.ids[sentences] = texts.gather(2, places.unsqueeze(-1).expand(-1, -1, -1, texts.shape[-1]))
 
     def best(self, count: int, of_each: int) -> list[list[Hypothesis]]:

@@ -55,6 +55,15 @@ class MBR(Search):
             different.setdefault(texts[place], Translation(texts[place], float(expected[place])))
         return [*different.values()][: self.n_best]
 
+    def remarks(self) -> list[str]:
+        """See :meth:`Search.remarks`."""
+        if self.candidates.most_found > 1:
+            return []
+        return [
+            "`search` chooses among a single candidate, which is what its `candidates` find by themselves; "
+            "raise `search.candidates.n_best`"
+        ]
+
     def describe(self) -> str:
         """See :meth:`Search.describe`."""
         number = self.candidates.most_found

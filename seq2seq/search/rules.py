@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK
-from seq2seq.search.base import PieceSearch, Request
-
-NEVER = float("-inf")
+from seq2seq.search.base import NEVER, PieceSearch, Request
 
 
 class Rules:

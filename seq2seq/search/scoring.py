@@ -35,6 +35,6 @@ def _score(model: Seq2SeqModel, batch: Batch, gold: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def attention_weights(model: Seq2SeqModel, batch: Batch) -> tuple[Tensor, ...]:
-    """Weights (B,H,T,S) of each attention to the source while the given target is read."""
+    """Weights (B,H,T,S), in single precision, of each attention to the source while the given target is read."""
     output: ModelOutput = model(batch, need_weights=True)
-    return output.weights
+    return tuple(weights.float() for weights in output.weights)

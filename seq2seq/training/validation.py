@@ -61,7 +61,12 @@ def validation_search(search: Search, beam: int) -> Search:
     shared: dict[str, Any] = {field.name: getattr(own, field.name) for field in fields(PieceSearch)}
     if beam == 1:
         return Greedy(**shared)
-    plain: dict[str, Any] = {"length_penalty": 1.0, "length_normalization": "average", "coverage_penalty": 0.0}
+    plain: dict[str, Any] = {
+        "length_penalty": 1.0,
+        "length_normalization": "average",
+        "coverage_penalty": 0.0,
+        "patience": None,
+    }
     penalties = {name: getattr(own, name, value) for name, value in plain.items()}
     return Beam(**shared, **penalties, beam_size=beam, n_best=1)
 
@@ -78,7 +83,7 @@ class Validator:
         data: has the splits, as ids and as raw text.
         config: how much to translate and show.
         search: how the run translates; see :func:`validation_search`.
-        precision: of matrix products in the loss.
+        precision: of matrix products in the loss, and of the copy of the model that translates.
         processes: who shares the sentences.
     """
 
@@ -192,7 +197,8 @@ class Validator:
                 raise _StoppedError
 
         sentences = self._share(test.sentences)
-        return self.translator.translate(sentences, self.search, test.target, between=give_up)
+        translator = self.translator.converted(self.precision)
+        return translator.translate(sentences, self.search, test.target, between=give_up)
 
 
 def in_turn(parts: Sequence[Sequence[str]]) -> list[str]:

@@ -13,14 +13,16 @@ from tiny import compose, shrink
 from torch import Tensor
 
 from seq2seq import scoring
+from seq2seq.averaging import AverageConfig, average
 from seq2seq.cli import CONFIGS
 from seq2seq.config import parse
 from seq2seq.data.alignment import words_of
 from seq2seq.data.batching import Batch
 from seq2seq.ensemble import Ensemble
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
+from seq2seq.export.command import ExportConfig, export
 from seq2seq.model import Seq2SeqModel
-from seq2seq.reporting import EvaluateConfig, other_search
+from seq2seq.reporting import EvaluateConfig, evaluate, other_search
 from seq2seq.run import train
 from seq2seq.runconfig import RunConfig
 from seq2seq.scoring import ScoreConfig, score, score_pairs
@@ -85,7 +87,9 @@ def translations(tmp_path: Path, *overrides: str) -> list[list[dict[str, Any]]]:
     """What the command writes as JSON lines."""
     (tmp_path / "in").write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
     paths = (f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
-    values = compose(*paths, "format=jsonl", "search.max_length_extra=2", *overrides, name="translate")
+    values = compose(
+        *paths, "format=jsonl", "precision=fp32", "search.max_length_extra=2", *overrides, name="translate"
+    )
     translate(parse(TranslateConfig, values), values)
     lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["translations"] for line in lines]
@@ -146,7 +150,7 @@ def test_models_that_do_not_belong_together_are_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match=r"must name models with the same vocabularies, but .*three"):
         translations(tmp_path, f"checkpoint=[{run},{stranger}]")
-    with pytest.raises(CheckpointError, match=r"same direction, but .*one has en-de and .*four de-en"):
+    with pytest.raises(CheckpointError, match=r"same direction, but .*one/\S+ has en-de and .*four/\S+ de-en"):
         translations(tmp_path, f"checkpoint=[{run},{backwards}]")
     with pytest.raises(CheckpointError, match=r"`checkpoint` must name a run folder or a checkpoint, but is an"):
         translations(tmp_path, "checkpoint=[]")
@@ -305,7 +309,7 @@ def test_searches_of_earlier_versions_are_those_of_a_beam() -> None:
     assert upgraded(other) == other
 
 
-LATER = ("_target_", "no_repeat_ngram", "repetition_penalty", "coverage_penalty")
+LATER = ("_target_", "no_repeat_ngram", "repetition_penalty", "coverage_penalty", "patience")
 
 
 def test_scores_need_no_more_memory_than_some_positions_at_a_time(run: Path) -> None:
@@ -338,3 +342,103 @@ def test_pairs_are_scored_in_halves_until_they_fit(run: Path, monkeypatch: pytes
     most = 0
     with pytest.raises(UserError, match=r"^a single pair of lines cannot be scored in the memory of the device"):
         [*score_pairs(translator, pairs, config)]
+
+
+def evaluated(*overrides: str) -> Path:
+    """The folder of a report."""
+    values = compose("precision=fp32", "search.max_length_extra=2", *overrides, name="evaluate")
+    [report] = evaluate(parse(EvaluateConfig, values), values)
+    return report.parent
+
+
+def facts_of(folder: Path) -> str:
+    """The report in Markdown, which has a table of facts."""
+    [page] = folder.glob("*.md")
+    return page.read_text(encoding="utf-8")
+
+
+def test_an_ensemble_is_evaluated_and_its_report_says_so(run: Path, other: Path) -> None:
+    folder = evaluated(f"checkpoint=[{run},{other}]")
+    assert folder.parent == run / "evaluation"
+    assert folder.name.startswith("test-ensemble-of-2-")
+    told = facts_of(folder)
+    assert "mean of the probabilities of 2 models" in told
+    assert "| seed | 1 \\| 2 |" in told
+    assert str(run.resolve()) in told
+    assert str(other.resolve()) in told
+    assert "| precision | float32 |" in told
+    assert evaluated(f"checkpoint=[{other},{run}]") != folder
+    alone = evaluated(f"checkpoint={run}")
+    assert alone.name == "test-max_length_extra-2"
+    assert "mean of the probabilities" not in facts_of(alone)
+
+
+def test_models_that_do_not_belong_together_are_not_evaluated(run: Path, stranger: Path) -> None:
+    with pytest.raises(CheckpointError, match="must name models with the same vocabularies"):
+        evaluated(f"checkpoint=[{run},{stranger}]")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_translating_and_evaluating_in_other_precisions(run: Path, tmp_path: Path, precision: str) -> None:
+    exact = translations(tmp_path, f"checkpoint={run}")
+    rough = translations(tmp_path, f"checkpoint={run}", f"precision={precision}")
+    for one, two in zip(exact, rough, strict=True):
+        assert [first["score"] for first in one] == pytest.approx([second["score"] for second in two], abs=0.1)
+    evaluated(f"checkpoint={run}", f"precision={precision}", f"output={tmp_path / 'report'}")
+    assert Translator.load(run, precision="bf16").model.output.weight.dtype == torch.bfloat16
+
+
+def test_a_copy_translates_in_another_precision_and_the_model_stays(run: Path) -> None:
+    translator = Translator.load(run, precision="fp32")
+    copy = translator.converted(torch.bfloat16)
+    assert copy.model.output.weight.dtype == torch.bfloat16
+    assert copy.model.output.weight is copy.model.target_embedding.weight
+    assert translator.model.output.weight.dtype == torch.float32
+    assert translator.converted(torch.float32) is translator
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["search=diverse_beam", "format=text"], "`search.n_best` is 3, but format=text has room for the best"),
+        (["search=mbr", "search.candidates.n_best=1"], "chooses among a single candidate"),
+        (["search=beam"], ""),
+    ],
+)
+def test_settings_without_effect_are_told(
+    run: Path, tmp_path: Path, overrides: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").write_text("She runs.\n", encoding="utf-8")
+    paths = (f"checkpoint={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}")
+    values = compose(*paths, *overrides, name="translate")
+    translate(parse(TranslateConfig, values), values)
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("warning") == bool(words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_by_the_name_of_the_setting(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^`device` must be .* use device=auto or cpu$"):
+        translations(tmp_path, f"checkpoint={run}", "device=cuda")
+
+
+COMMANDS: dict[str, tuple[type, Any]] = {
+    "translate": (TranslateConfig, translate),
+    "evaluate": (EvaluateConfig, evaluate),
+    "score": (ScoreConfig, score),
+    "export": (ExportConfig, export),
+    "average": (AverageConfig, average),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_offers_names_near_to_a_checkpoint_that_there_is_not(
+    run: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.export.command.library", lambda *_: None)  # which may not be installed
+    config, command = COMMANDS[name]
+    given = {"score": [f"source={run}/x", f"target={run}/y"], "average": ["last=1"]}.get(name, [])
+    values = compose(f"checkpoint={run.parent / 'onne'}", *given, name=name)
+    with pytest.raises(CheckpointError, match=r"onne does not exist; did you mean 'one'\?"):
+        command(parse(config, values), values)

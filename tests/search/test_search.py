@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.search import Beam, Scorer
+from seq2seq.search.scorer import States
 from seq2seq.search.scoring import attention_weights, score_targets
 
 SOURCE_LENGTHS = [6, 3, 1, 5, 6, 2]
@@ -382,3 +384,64 @@ def test_length_penalties_at_points_worked_out_by_hand(
 ) -> None:
     found = beam(1, 1, penalty, normalization).penalty(torch.tensor([length]))
     assert found.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_sentence_ends_when_enough_translations_have_ended(
+    decoder: str, batch: Batch, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(f"decoder={decoder}")
+    with torch.no_grad():
+        model.output.bias[EOS] += 1.0  # translations end at every step, and better ones may always come
+    exact = find(model, batch, beam(size))
+    rows: list[int] = []
+    own = Scorer.step
+
+    def counted(self: Scorer, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        rows.append(len(tokens))
+        return own(self, tokens, *args, **kwargs)
+
+    monkeypatch.setattr(Scorer, "step", counted)
+    work = []
+    for patience in (None, 100.0, 1.0, 1e-3):
+        rows.clear()
+        found = find(model, batch, replace(beam(size), patience=patience))
+        work.append(sum(rows))
+        assert all(one[0].score <= best[0].score + 1e-5 for one, best in zip(found, exact, strict=True))
+        assert patience in (1.0, 1e-3) or found == exact
+    assert work[0] == work[1] > work[2] > work[3]
+    assert work[3] == size * len(batch.source)  # one step: the first translation that ends is enough
+
+
+def test_all_hypotheses_of_a_sentence_share_one_memory(model: Seq2SeqModel, batch: Batch) -> None:
+    """Whatever the beam, and neither a step nor a new order of hypotheses copies it."""
+    scorer = Scorer(model)
+    state = scorer.start(batch)
+    places = memory_of(state)
+    state = state.expand(5)
+    for _ in range(2):
+        state = scorer.step(torch.full((5 * len(batch.source), 1), BOS), state).state
+        state = state.reorder(torch.arange(5 * len(batch.source)))
+        assert memory_of(state) == places
+    sizes = [size for _, size in places]
+    assert max(sizes) <= 2 * batch.source.numel() * 2 * model.decoder.output_dim  # keys and values, no beams
+
+
+def memory_of(state: States) -> list[tuple[int, int]]:
+    """Where the memory of the source lies, and how many numbers it has."""
+    return [
+        (tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes() // tensor.element_size())
+        for part in state.parts
+        for pair in part.memory
+        for tensor in pair
+    ]
+
+
+def test_the_logits_of_all_steps_share_one_memory(model: Seq2SeqModel, batch: Batch) -> None:
+    scorer = Scorer(model)
+    tokens = torch.full((len(batch.source), 1), BOS)
+    first = scorer.step(tokens, scorer.start(batch))
+    place, values = first.scores.data_ptr(), first.scores.clone()
+    second = scorer.step(tokens[:2], scorer.start(batch).select(torch.arange(2), torch.arange(2)))
+    assert second.scores.data_ptr() == place
+    assert torch.allclose(second.scores, values[:2], atol=1e-5)
