@@ -53,19 +53,33 @@ def draw(shape: torch.Size, probability: float) -> tuple[Tensor, float]:
     return words.view(torch.uint8)[: shape.numel()].view(shape).ge_(dropped), 256 / (256 - dropped)
 
 
+def silenced(hidden: Tensor, keep: Tensor) -> Tensor:
+    """Return the elements that ``keep`` has a 1 for, and zeros where it has a 0; it is what :func:`draw` gives."""
+    if hidden.dtype.itemsize != 2:
+        return hidden * keep.to(hidden.dtype)
+    # Half precision is multiplied by way of single precision; its bits can be blotted out in half the time.
+    blot = keep.view(torch.int8).neg().to(torch.int16)
+    return blot.bitwise_and_(hidden.view(torch.int16)).view(hidden.dtype)
+
+
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, probability: float) -> Tensor:
         keep, ctx.factor = draw(hidden.shape, probability)
         ctx.save_for_backward(keep)
         # The factor comes last, because half precision would round it, and each element by the same share.
-        return (hidden * keep.to(hidden.dtype)).mul_(ctx.factor)
+        return _times(silenced(hidden, keep), ctx.factor)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
         (keep,) = ctx.saved_tensors
-        return (slope * keep.to(slope.dtype)).mul_(ctx.factor), None
+        return _times(silenced(slope, keep), ctx.factor), None
+
+
+def _times(hidden: Tensor, factor: float) -> Tensor:
+    """Return ``factor * hidden``, and overwrite that where it is faster; in half precision it takes twice as long."""
+    return hidden * factor if hidden.dtype.itemsize == 2 else hidden.mul_(factor)
 
 
 class _AddDropped(torch.autograd.Function):

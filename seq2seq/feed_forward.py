@@ -1,8 +1,8 @@
 """Two linear maps with a rectifier and dropout between them, with a gradient written by hand.
 
 Step by step, the wide inner layer is read and written a dozen times, which takes a processor as long as the products
-do. Here what the rectifier cuts off and what dropout drops become one zero, which is remembered by being zero, and the
-factor of dropout rides in the products.
+do. Here what the rectifier cuts off and what dropout drops become one zero, which is remembered by being zero, and
+the factor of dropout rides in the products.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.dropout import draw
+from seq2seq.dropout import draw, silenced
 from seq2seq.runtime import product_dtype
 
 
@@ -57,14 +57,15 @@ class _Rectified(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             rows = hidden.flatten(0, -2).to(precision)
             narrow, wide = inner_weight.to(precision), outer_weight.to(precision)
-            inner = torch.addmm(inner_bias.to(precision), rows, narrow.T).relu_()
+            # Into new memory, because in place half precision takes up to twice the time.
+            inner = torch.addmm(inner_bias.to(precision), rows, narrow.T).relu()
             if dropout:
                 keep, ctx.factor = draw(inner.shape, dropout)
-                inner.mul_(keep.to(precision))
+                inner = silenced(inner, keep)
             active = inner.square() if squared else inner
             outer = torch.addmm(outer_bias.to(precision), active, wide.T, alpha=ctx.factor)
         ctx.save_for_backward(rows, inner, narrow, wide)
-        return outer.unflatten(0, hidden.shape[:-1])
+        return outer.view(*hidden.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -79,10 +80,7 @@ class _Rectified(torch.autograd.Function):
         # The slope of the square is twice what is squared, which is zero where nothing passes.
         factor = 2 * ctx.factor if ctx.squared else ctx.factor
         bent = torch.addmm(outer.new_zeros(()), outer, wide, beta=0, alpha=factor)
-        if ctx.squared:
-            bent.mul_(inner)
-        else:
-            torch.ops.aten.threshold_backward.grad_input(bent, inner, 0, grad_input=bent)
+        bent = bent * inner if ctx.squared else torch.ops.aten.threshold_backward(bent, inner, 0)
         grad_inner = product_of_transposed(bent, rows).to(exact) if needs_inner else None
-        grad_hidden = (bent @ narrow).unflatten(0, slope.shape[:-1]).to(ctx.dtype) if needs_hidden else None
+        grad_hidden = (bent @ narrow).view(*slope.shape[:-1], -1).to(ctx.dtype) if needs_hidden else None
         return grad_hidden, grad_inner, bent.sum(0).to(exact), grad_outer, grad_outer_bias, None, None

@@ -15,8 +15,8 @@ from seq2seq.runtime import product_dtype
 # Most rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
 CHUNK_ROWS = 512
 
-# Rows are shared out evenly among chunks, but for a multiple of this, so that there are few shapes: a processor prepares
-# its fast product anew for each.
+# Rows are shared out evenly among chunks, but for a multiple of this, so that there are few shapes: a processor
+# prepares its fast product anew for each.
 ROWS_ALIKE = 32
 
 
@@ -81,12 +81,10 @@ def logarithm_of_gold(probabilities: Tensor, logits: Tensor, gold: Tensor) -> Te
     chosen = probabilities.gather(1, gold)
     if chosen.device.type == "cpu" and bool((chosen > torch.finfo(chosen.dtype).tiny).all()):
         return chosen.log()
-    # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's is not. To look for it is a pass
-    # over everything, which a processor is spared where it can be; a GPU would have to wait for the answer.
-    largest, chosen = (
-        found.to(probabilities.dtype) for found in (logits.amax(1, keepdim=True), logits.gather(1, gold))
-    )
-    return probabilities.amax(1, keepdim=True).log() - (largest - chosen)
+    # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's is not. To look for it is a
+    # pass over everything, which a processor is spared where it can be; a GPU would have to wait for the answer.
+    ahead = logits.amax(1, keepdim=True).to(chosen.dtype) - logits.gather(1, gold).to(chosen.dtype)
+    return probabilities.amax(1, keepdim=True).log() - ahead
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

@@ -28,6 +28,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import begin_with, freeze, lasting, locate_initial, trainable
 from seq2seq.lock import only_writer
+from seq2seq.memory import keep_freed_memory
 from seq2seq.preparation import prepare_corpus
 from seq2seq.reporting import Reporter
 from seq2seq.runconfig import RunConfig
@@ -91,6 +92,7 @@ def train(config: RunConfig, values: Values) -> Path:
             f"`resume` must be null by the time a run is made, but is {config.resume!r} instead; give the settings "
             "of that run, with `run_dir` as its folder"
         )
+    keep_freed_memory()
     device = choose_device(config.trainer.device)
     if config.trainer.deterministic:
         compute_the_same_bits(device)

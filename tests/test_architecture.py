@@ -65,6 +65,7 @@ ORDER = [
     "data.segmentation.segmenter",
     "data.segmentation.*",
     "data.segmentation",
+    "data.cutting",
     "data.batching",
     "data.sampling",
     "attention.kernels",

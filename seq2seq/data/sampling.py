@@ -26,9 +26,8 @@ from seq2seq.data.batching import (
     TrainingBatches,
     make_batch,
     pack,
-    round_up,
-    shuffled_batches,
 )
+from seq2seq.data.cutting import round_up, shuffled_batches
 from seq2seq.data.mixing import Mixing
 from seq2seq.data.model_fields import read_pieces
 from seq2seq.data.segmentation import (

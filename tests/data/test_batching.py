@@ -11,17 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seq2seq.data.batching import (
-    ROWS,
     Batch,
     Position,
     TrainingBatches,
     batches_in_order,
-    cut,
     gather,
     make_batch,
     pack,
-    round_up,
 )
+from seq2seq.data.cutting import ROWS, cut, round_up
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
