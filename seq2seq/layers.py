@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention, AttentionOutput, KeyValue, Rotation
 from seq2seq.config import Probability, Width
-from seq2seq.dropout import dropout
+from seq2seq.dropout import add_dropped, dropout
 from seq2seq.errors import ConfigError
+from seq2seq.feed_forward import rectified
 from seq2seq.growing import Growing
 
 Norm = Literal["layer", "rms"]
@@ -87,6 +88,7 @@ class FeedForward(nn.Module):
     def __init__(self, style: BlockStyle) -> None:
         super().__init__()
         self.gated = style.activation == "swiglu"
+        self.rectifies, self.squared = style.activation.endswith("relu"), style.activation == "squared_relu"
         self.activation = F.silu if self.gated else ACTIVATIONS[style.activation]
         self.inner = nn.Linear(style.dim, style.feed_forward_dim * (2 if self.gated else 1))
         self.outer = nn.Linear(style.feed_forward_dim, style.dim)
@@ -94,6 +96,9 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B,T,D) -> (B,T,D)."""
+        if self.rectifies and torch.is_grad_enabled() and hidden.device.type == "cpu":
+            maps = [(linear.weight, linear.bias) for linear in (self.inner, self.outer)]
+            return rectified(hidden, *maps, squared=self.squared, dropout=self.dropout if self.training else 0.0)
         inner = self.inner(hidden)
         if self.gated:
             gate, value = inner.chunk(2, dim=-1)
@@ -122,7 +127,7 @@ class Residual(nn.Module):
 
     def leave(self, hidden: Tensor, output: Tensor) -> Tensor:
         """Join the sub-layer's output to its input."""
-        total = hidden + dropout(output, self.dropout, self.training)
+        total = add_dropped(hidden, output, self.dropout, self.training)
         return total if self.before else self.norm(total)
 
 

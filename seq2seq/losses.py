@@ -12,8 +12,19 @@ from torch import Tensor
 from seq2seq.attention.normalizers import entropy
 from seq2seq.runtime import product_dtype
 
-# Rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
+# Most rows of logits in memory at a time: small enough to stay near the processor, large enough for full speed.
 CHUNK_ROWS = 512
+
+# Rows are shared out evenly among chunks, but for a multiple of this, so that there are few shapes: a processor
+# prepares its fast product anew for each.
+ROWS_ALIKE = 32
+
+
+def rows_of_chunk(count: int) -> int:
+    """Return how many rows each chunk gets, so that as few as possible are left empty in the last."""
+    chunks = -(-count // CHUNK_ROWS)
+    each = -(-count // max(1, chunks))
+    return min(CHUNK_ROWS, -(-each // ROWS_ALIKE) * ROWS_ALIKE)
 
 
 def guided_alignment(weights: Tensor, links: Tensor, least: float) -> Tensor:
@@ -65,6 +76,17 @@ def linear_cross_entropy(
     return sums
 
 
+def logarithm_of_gold(probabilities: Tensor, logits: Tensor, gold: Tensor) -> Tensor:
+    """Return the logarithms (N,1) of the probabilities of the gold pieces (N,1), however small they are."""
+    chosen = probabilities.gather(1, gold)
+    if chosen.device.type == "cpu" and bool((chosen > torch.finfo(chosen.dtype).tiny).all()):
+        return chosen.log()
+    # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's is not. To look for it is a
+    # pass over everything, which a processor is spared where it can be; a GPU would have to wait for the answer.
+    ahead = logits.amax(1, keepdim=True).to(chosen.dtype) - logits.gather(1, gold).to(chosen.dtype)
+    return probabilities.amax(1, keepdim=True).log() - ahead
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -83,20 +105,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needed else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if needed else None
         # One piece of memory for all chunks: fresh megabytes cost more than the arithmetic done in them.
-        space = hidden.new_empty((CHUNK_ROWS, vocabulary), dtype=torch.float32)
+        most = rows_of_chunk(count)
+        space = hidden.new_empty((most, vocabulary), dtype=torch.float32)
         with torch.autocast(device, enabled=False):
-            for start in range(0, count, CHUNK_ROWS):
-                rows = min(CHUNK_ROWS, count - start)
-                # Every chunk has one shape, because a processor prepares its fast product anew for each new one.
-                # A row of zeros gives no gradient to the weights; everything else about it is cut off.
-                part = F.pad(hidden[start : start + rows].to(precision), (0, 0, 0, CHUNK_ROWS - rows))
+            for start in range(0, count, most):
+                rows = min(most, count - start)
+                # Every chunk has one shape. A row of zeros gives no gradient to the weights; everything else about it
+                # is cut off.
+                part = F.pad(hidden[start : start + rows].to(precision), (0, 0, 0, most - rows))
                 gold = targets[start : start + rows].unsqueeze(1)
                 logits = torch.addmm(bias.to(precision), part, matrix.T)
                 gold_logits = logits[:rows].gather(1, gold).float()
-                largest = logits[:rows].amax(1, keepdim=True).float()
-                probabilities = torch.softmax(space.copy_(logits), dim=-1, out=space)
-                # The likeliest piece has at least 1/V, so its logarithm is safe where the gold one's may not be.
-                normaliser = largest - probabilities[:rows].amax(1, keepdim=True).log()
+                precise = logits if logits.dtype == space.dtype else space.copy_(logits)
+                probabilities = torch.softmax(precise, dim=-1, out=space)
+                normaliser = gold_logits - logarithm_of_gold(probabilities[:rows], logits[:rows], gold)
                 chunk_nll = (normaliser - gold_logits).sum()
                 nll += chunk_nll
                 total += (1 - smoothing) * chunk_nll
@@ -110,7 +132,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_bias += probabilities[:rows].sum(0)
                 slope = probabilities.to(precision)
                 grad_hidden[start : start + rows] = (slope @ matrix)[:rows]
-                grad_weight += slope.T @ part
+                if precision == grad_weight.dtype:
+                    grad_weight.addmm_(slope.T, part)
+                else:
+                    grad_weight += slope.T @ part
         if smoothing and grad_hidden is not None and grad_weight is not None and grad_bias is not None:
             grad_hidden -= (smoothing / vocabulary) * all_weights
             grad_weight -= (smoothing / vocabulary) * hidden.float().sum(0)

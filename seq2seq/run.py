@@ -26,6 +26,7 @@ from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
 from seq2seq.finetuning import check_initial, freeze, lasting
 from seq2seq.lock import only_writer
+from seq2seq.memory import keep_freed_memory
 from seq2seq.preparation import prepare_corpus
 from seq2seq.processes import Processes, together
 from seq2seq.reporting import Reporter
@@ -88,6 +89,7 @@ def train(config: RunConfig, values: Values) -> Path:
             f"`resume` must be null by the time a run is made, but is {config.resume!r} instead; give the settings "
             "of that run, with `run_dir` as its folder"
         )
+    keep_freed_memory()
     with together(config.trainer.device) as (processes, device):
         require_compiler(config.trainer.compile, device)
         if config.trainer.deterministic:

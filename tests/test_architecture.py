@@ -36,6 +36,7 @@ ORDER = [
     "watching",
     "processes",
     "dropout",
+    "feed_forward",
     "growing",
     "data.formats*",
     "data.model_trial",

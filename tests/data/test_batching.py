@@ -19,7 +19,7 @@ from seq2seq.data.batching import (
     make_batch,
     pack,
 )
-from seq2seq.data.cutting import cut, round_up
+from seq2seq.data.cutting import ROWS, cut, round_up
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import ConfigError
@@ -117,24 +117,34 @@ def test_the_plan_is_what_its_plain_definition_gives(multiple: int, max_tokens: 
     random = np.random.default_rng((7, number))
     order = random.permutation(2000).tolist()
     source, target = ((-(-(side.lengths + 1) // multiple) * multiple).tolist() for side in corpus(2000))
-    order.sort(key=lambda row: (target[row], source[row]))
-    expected: list[list[int]] = [[]]
-    for row in order:
-        grown = [*expected[-1], row]
-        if len(grown) * max(max(source[i], target[i]) for i in grown) <= max_tokens:
-            expected[-1] = grown
-        else:
-            expected.append([row])
+    wider = [max(pair) for pair in zip(source, target, strict=True)]
+    step = {width: place for place, width in enumerate(sorted(set(wider)))}
+    order.sort(key=lambda row: (wider[row], (source[row] - target[row]) * (-1) ** step[wider[row]]))
+    expected = []
+    while order:
+        rows = 1
+        while rows < len(order) and (rows + 1) * wider[order[rows]] <= max_tokens:
+            rows += 1
+        if ROWS < rows < len(order):
+            rows -= rows % ROWS
+        expected.append(order[:rows])
+        order = order[rows:]
     shuffled = [expected[place] for place in random.permutation(len(expected))]
     assert [rows.tolist() for rows in batches.plan(number)] == shuffled
 
 
-def test_padding_is_a_small_share_of_a_batch() -> None:
+@pytest.mark.parametrize(("multiple", "share"), [(1, 0.04), (4, 0.1)])
+def test_padding_is_a_small_share_of_a_batch(multiple: int, share: float) -> None:
     tokens = places = 0
-    for batch, _ in epoch(stream(max_tokens=2048, count=29_000)):
+    for batch, _ in epoch(stream(max_tokens=2048, multiple=multiple, count=29_000)):
         tokens += batch.source_tokens + batch.target_tokens
         places += batch.source.numel() + batch.target[:, 1:].numel()
-    assert 1 - tokens / places < 0.12
+    assert 1 - tokens / places < share
+
+
+def test_batches_have_rows_by_the_multiple_that_fast_kernels_like() -> None:
+    odd = [len(batch.source) for batch, _ in epoch(stream(max_tokens=2048, count=4000)) if len(batch.source) % ROWS]
+    assert len(odd) <= 1  # the last of the sorted pairs
 
 
 def test_batches_have_few_shapes() -> None:
@@ -189,6 +199,19 @@ def test_runs_cover_everything_and_only_a_lone_sentence_may_exceed_the_budget(wi
 def test_no_run_could_take_one_sentence_more(widths: list[int], budget: int) -> None:
     for start, end in cut(np.array(widths), budget)[:-1]:
         assert (end + 1 - start) * max(widths[start : end + 1]) > budget
+
+
+@settings(max_examples=80)
+@given(widths=sizes, budget=st.integers(1, 200), together=st.integers(2, 9))
+def test_runs_that_are_cut_to_a_multiple_lose_less_than_it(widths: list[int], budget: int, together: int) -> None:
+    runs = cut(np.array(widths), budget, together)
+    assert [row for start, end in runs for row in range(start, end)] == list(range(len(widths)))
+    for start, end in runs:
+        assert end - start == 1 or (end - start) * max(widths[start:end]) <= budget
+    for start, end in runs[:-1]:
+        assert end - start < together or (end - start) % together == 0
+        longer = end + together - (end - start) % together
+        assert longer > len(widths) or (longer - start) * max(widths[start:longer]) > budget
 
 
 @settings(max_examples=80)
