@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing
-from seq2seq.runfolder import run_of
+from seq2seq.runfolder import new_place, run_of
 from seq2seq.terminal import say, warn
 
 
@@ -130,20 +129,8 @@ def place_of_average(config: AverageConfig, folders: Sequence[Path]) -> Path:
     Raises:
         ConfigError: something is there already, or it is the place of a run's own checkpoints.
     """
-    run = run_of(folders[-1])
-    if config.output is not None:
-        output = Path(config.output)
-    elif run is not None:
-        output = run / checkpoint.AVERAGED / (f"last-{config.last}" if config.last else f"best-{config.best}")
-    else:
-        raise ConfigError(
-            f"`output` must name a new folder where {folders[-1].parent} lies in no run, but is null instead; "
-            "give output=FOLDER"
-        )
-    if os.path.lexists(output):
-        raise ConfigError(
-            f"`output` must be a new folder, but {output} is there already; remove it, or give another output=FOLDER"
-        )
+    name = f"last-{config.last}" if config.last else f"best-{config.best}"
+    output = new_place(config.output, run_of(folders[-1]), f"{checkpoint.AVERAGED}/{name}", folders[-1].parent)
     if output.resolve().parent in {folder.parent for folder in folders}:
         raise ConfigError(
             f"`output` must be a folder outside of {output.parent}, where a run keeps its own checkpoints, "

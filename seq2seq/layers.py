@@ -28,24 +28,6 @@ LONGEST_LEARNED = 1024
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Sizes that every part of a model shares.
-
-    Attributes:
-        dim: D, the width of queries, hidden states and memory.
-        embedding_dim: E, the width of embeddings; None takes ``dim``.
-        dropout: probability of dropping an element of the embeddings.
-        tie_embeddings: which matrices are one: ``all`` (source, target and output; needs a joint vocabulary),
-            ``target`` (target and output) or ``none``.
-    """
-
-    dim: Width
-    embedding_dim: Width | None
-    dropout: Probability
-    tie_embeddings: Literal["all", "target", "none"]
-
-
-@dataclass(frozen=True)
 class BlockStyle:
     """What all sub-layers of one Transformer stack have in common.
 

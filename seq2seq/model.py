@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.attention.core import Attention
-from seq2seq.config import Component, Values
+from seq2seq.config import Component, Probability, Values, Width
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import PAD
 from seq2seq.decoders.base import Decoder, DecoderOutput, DecoderState
 from seq2seq.dropout import dropout
 from seq2seq.encoders.base import Encoder, Memory, token_mask
 from seq2seq.errors import ConfigError
-from seq2seq.layers import ModelConfig
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes that every part of a model shares.
+
+    Attributes:
+        dim: D, the width of queries, hidden states and memory.
+        embedding_dim: E, the width of embeddings; None takes ``dim``.
+        dropout: probability of dropping an element of the embeddings.
+        tie_embeddings: which matrices are one: ``all`` (source, target and output; needs a joint vocabulary),
+            ``target`` (target and output) or ``none``.
+    """
+
+    dim: Width
+    embedding_dim: Width | None
+    dropout: Probability
+    tie_embeddings: Literal["all", "target", "none"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import secrets
 import tempfile
 import time
@@ -95,6 +96,33 @@ def run_of(folder: Path) -> Path | None:
     above, run = folder.parent, folder.parent.parent
     averaged = above.name == checkpoint.AVERAGED and (run / "checkpoints").is_dir()
     return run if above.name == "checkpoints" or averaged else None
+
+
+def new_place(output: str | None, run: Path | None, default: str, origin: Path) -> Path:
+    """Return where something new that is made of checkpoints goes.
+
+    Args:
+        output: what the user has said; None for a place in the run folder.
+        run: the run folder; None where they lie in none.
+        default: the place in it.
+        origin: where they lie.
+
+    Raises:
+        ConfigError: something is there already, or nothing says where.
+    """
+    if output is not None:
+        place = Path(output)
+    elif run is not None:
+        place = run / default
+    else:
+        raise ConfigError(
+            f"`output` must name a new folder where {origin} lies in no run, but is null instead; give output=FOLDER"
+        )
+    if os.path.lexists(place):
+        raise ConfigError(
+            f"`output` must be a new folder, but {place} is there already; remove it, or give another output=FOLDER"
+        )
+    return place
 
 
 def write_settings(run: Path, values: Values) -> None:

@@ -22,8 +22,7 @@ from seq2seq.data.tokenizer import BOS, PAD
 from seq2seq.decoders.base import DecoderState
 from seq2seq.decoders.rnn import RNNDecoder
 from seq2seq.errors import ConfigError
-from seq2seq.layers import ModelConfig
-from seq2seq.model import Seq2SeqModel
+from seq2seq.model import ModelConfig, Seq2SeqModel
 from seq2seq.objectives import CrossEntropy
 
 Overrides = tuple[str, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -19,7 +18,7 @@ from seq2seq.export.check import compare, random_sources
 from seq2seq.export.description import Abilities, describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, Writer, library
 from seq2seq.replacing import new_folder
-from seq2seq.runfolder import run_of
+from seq2seq.runfolder import new_place, run_of
 from seq2seq.terminal import say, warn
 from seq2seq.translate import Translator
 
@@ -128,21 +127,8 @@ def place_of_export(config: ExportConfig, folder: Path) -> Path:
     Raises:
         ConfigError: something is there already, or nothing says where.
     """
-    run = run_of(folder)
-    if config.output is not None:
-        output = Path(config.output)
-    elif run is not None:
-        name = config.format if config.format == "huggingface" else f"{config.format}-{config.quantization}"
-        output = run / EXPORTED / name
-    else:
-        raise ConfigError(
-            f"`output` must name a new folder where {folder} lies in no run, but is null instead; give output=FOLDER"
-        )
-    if os.path.lexists(output):
-        raise ConfigError(
-            f"`output` must be a new folder, but {output} is there already; remove it, or give another output=FOLDER"
-        )
-    return output
+    name = config.format if config.format == "huggingface" else f"{config.format}-{config.quantization}"
+    return new_place(config.output, run_of(folder), f"{EXPORTED}/{name}", folder)
 
 
 def sources_of(config: ExportConfig, translator: Translator) -> list[list[int]]:
