@@ -104,8 +104,9 @@ def most_rows(measure: Callable[[int], int], fits: Callable[[int], bool], free: 
         wanted: pairs beyond which nobody asks.
     """
     few, more = SMALL
-    each = max(1.0, (measure(more) - measure(few)) / (more - few))
-    fixed = measure(few) - few * each
+    of_few = measure(few)
+    each = max(1.0, (measure(more) - of_few) / (more - few))
+    fixed = of_few - few * each
     rows = max(1, min(wanted, int((SHARE * free - fixed) / each)))
     while rows > 1 and not fits(rows):
         rows = max(1, int(LOWERED * rows))
