@@ -46,6 +46,7 @@ EVERYWHERE = {
     "cleaning.duplicates": "keep",
     "trainer.keep_best": 1,
     "trainer.deterministic": False,
+    "trainer.parallel": "ddp",
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,
