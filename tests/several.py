@@ -66,7 +66,8 @@ class Ended(NamedTuple):
 def begin(values: Values, run: Path, count: int, harm: Harm | None = None) -> list[BaseProcess]:
     """Start a run of several processes, as torchrun would."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seq2seq.faults.trials", "seq2seq.cli", __name__])
+    slow_to_import = ["torch.utils.tensorboard", "torch.distributed.fsdp", "torch.distributed.device_mesh"]
+    context.set_forkserver_preload(["seq2seq.faults.trials", "seq2seq.cli", __name__, *slow_to_import])
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     settings = {**values, "run_dir": str(run)}

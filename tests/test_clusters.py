@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from small_runs import quick, write_corpus
 
+from seq2seq.commandline.mistakes import each_value
 from seq2seq.spelling import CONFIGS
 from seq2seq.training.log import read_log
 
@@ -110,3 +112,8 @@ def test_the_tasks_of_a_job_train_one_model_together(tmp_path: Path) -> None:
     settings = yaml.safe_load((tmp_path / "run-0" / "config.json").read_text())
     assert settings["trainer"]["accumulate"] == 2
     assert max(row["step"] for row in read_log(tmp_path / "run-0")) == 4
+
+
+def test_values_that_only_a_sweeper_knows_are_left_to_it() -> None:
+    given = OverridesParser.create().parse_overrides(["optimizer.learning_rate=interval(0.001,0.1)", "seed=1,2"])
+    assert [one.input_line for one in each_value(given, True)] == ["seed=1", "seed=2"]

@@ -49,6 +49,7 @@ EVERYWHERE = {
     "trainer.deterministic": False,
     "trainer.compile": "none",
     "trainer.recompute_activations": False,
+    "trainer.parallel": "ddp",
     "sampling._target_": "seq2seq.data.sampling.NoSampling",
     "mixing.temperature": 1.0,
     "mixing.weights": None,

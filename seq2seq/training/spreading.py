@@ -116,7 +116,9 @@ class Sharded(Alone):
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """See :meth:`Alone.reading`."""
-        model: Any = self.model  # which has got methods by being sharded
+        # Which has got methods by being sharded. The library wants the whole model to compute before any part of it
+        # does by itself; the loss of a validation comes before its translations.
+        model: Any = self.model
         model.unshard()
         try:
             yield

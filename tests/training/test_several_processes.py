@@ -14,6 +14,8 @@ from seq2seq import checkpoint
 STEPS = 8
 CLOSE = 1e-4
 
+slow = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def values(corpus: Path, prepared: Path) -> Values:
@@ -124,7 +126,10 @@ def test_a_model_with_parameters_that_it_does_not_use_is_refused_by_name(values:
     assert_ended_well(finish({**settings, "freeze": ["encoder.forgotten"]}, tmp_path / "frozen", 2))
 
 
-@pytest.mark.parametrize(("before", "after", "parallel"), [(2, 1, "ddp"), (1, 2, "ddp"), (1, 2, "fsdp")])
+@pytest.mark.parametrize(
+    ("before", "after", "parallel"),
+    [(2, 1, "ddp"), pytest.param(1, 2, "ddp", marks=slow), pytest.param(1, 2, "fsdp", marks=slow)],
+)
 def test_a_run_goes_on_with_another_number_of_processes(
     values: Values, alone: Path, tmp_path: Path, before: int, after: int, parallel: str
 ) -> None:
@@ -141,7 +146,17 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert furthest(tmp_path / "run", alone) < CLOSE
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.slow
+def test_a_run_that_was_stopped_at_its_end_is_validated_before_anything_is_computed(
+    values: Values, alone: Path, tmp_path: Path
+) -> None:
+    settings = changed(values, parallel="fsdp")
+    assert finish(settings, tmp_path / "run", 2, Harm("SIGTERM", 0, STEPS)).statuses == [143, 143]
+    assert_ended_well(finish(settings, tmp_path / "run", 2))
+    assert furthest(tmp_path / "run", alone) < CLOSE
+
+
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=slow), 1])
 def test_a_process_that_is_killed_takes_the_other_with_it_and_one_line_says_so(
     values: Values, tmp_path: Path, rank: int
 ) -> None:
@@ -157,7 +172,7 @@ def test_a_process_that_is_killed_takes_the_other_with_it_and_one_line_says_so(
     assert "Traceback" not in "".join(ended.printed)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=slow), 1])
 def test_what_ends_one_process_ends_all_and_is_said_once(values: Values, tmp_path: Path, rank: int) -> None:
     ended = finish(values, tmp_path / "run", 2, Harm("memory", rank, 3))
     assert ended.seconds < PATIENCE
@@ -166,6 +181,7 @@ def test_what_ends_one_process_ends_all_and_is_said_once(values: Values, tmp_pat
     assert "Traceback" not in "".join(ended.printed)
 
 
+@pytest.mark.slow
 def test_a_bug_in_one_process_has_its_traceback_and_the_first_says_where(values: Values, tmp_path: Path) -> None:
     ended = finish(values, tmp_path / "run", 2, Harm("bug", 1, 3))
     assert ended.seconds < PATIENCE
@@ -207,6 +223,7 @@ def test_a_number_of_processes_that_does_not_divide_the_batches_is_refused_in_on
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_begun_by_one_process_cannot_go_on_with_more_than_its_batches(
     values: Values, tmp_path: Path
 ) -> None:
