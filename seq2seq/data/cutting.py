@@ -12,7 +12,7 @@ from seq2seq.data.sequences import Integers
 Widths = npt.NDArray[np.integer[Any]]
 
 ROWS = 8
-"""Batches have a multiple of so many rows: for some others the LSTM of a processor takes up to three times as long."""
+"""Batches have a multiple of so many rows: a processor's LSTM takes up to three times as long for some others."""
 
 
 @overload
