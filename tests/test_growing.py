@@ -58,7 +58,7 @@ def test_gradients_go_through_every_position() -> None:
 
 
 def test_taking_rows_makes_room_for_one_position_only() -> None:
-    """A beam takes rows at every step and holds both copies for a moment: room that is never used would count twice."""
+    """A beam takes rows at every step and holds both copies for a moment: unused room would count twice."""
     seen = Growing.of(torch.zeros(4, 2, 40, 3)).followed_by(torch.zeros(4, 2, 1, 3))
     taken = seen.index_select(0, torch.tensor([3, 3, 0]))
     assert taken.tensor.untyped_storage().nbytes() == 3 * 2 * 42 * 3 * 4
