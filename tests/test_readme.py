@@ -89,6 +89,8 @@ def commands() -> list[Command]:
         if words[:2] == ["make", "train"]:
             given = [word.removeprefix("ARGS=") for word in words[2:]]
             words = ["python", "scripts/train.py", *shlex.split(" ".join(given))]
+        if words[:2] == ["torchrun", "--nproc-per-node"]:
+            words = ["python", *words[3:]]
         if words[0] == "python":
             overrides = [word for word in words[2:] if "=" in word]
             found.append(Command(line, words[1], [word for word in words[2:] if "=" not in word], overrides))
@@ -211,6 +213,7 @@ def test_every_link_and_every_path_leads_somewhere() -> None:
 TINY = "model=tiny tokenizer.vocab_size=300 trainer.device=cpu trainer.samples=0 trainer.validate_every=2"
 TINY_GRAMMAR = "data.train=300 data.validation=12 data.test=12"
 TINY_BENCHMARK = "seconds=0.001 attention.batch=2 attention.heads=2 attention.width=4 'attention.lengths=[3]'"
+TINY_TRAIN = f"train={json.dumps([*TINY.split(), *TINY_GRAMMAR.split()])}"
 TINY_RUNS = f"overrides={json.dumps([*TINY.split(), 'model.dim=16', 'trainer.max_steps=4'])}"
 
 PYTHON = f"""#!/bin/sh
@@ -226,10 +229,19 @@ scripts/train.py | scripts/prepare.py)
     *) set -- "$@" {TINY} trainer.max_steps=4 ;;
     esac
     ;;
-scripts/benchmark.py) set -- "$@" {TINY_BENCHMARK} ;;
+scripts/benchmark.py)
+    set -- "$@" {TINY_BENCHMARK}
+    case "$*" in
+    *what=train*) set -- "$@" {shlex.quote(TINY_TRAIN)} ;;
+    esac
+    ;;
 scripts/compare_attention.py) set -- "$@" 'experiments=[compare_bilstm]' {shlex.quote(TINY_RUNS)} ;;
 esac
 exec {shlex.quote(sys.executable)} "$@"
+"""
+
+TORCHRUN = f"""#!/bin/sh
+exec {shlex.quote(sys.executable)} -m torch.distributed.run "$@" {TINY} {TINY_GRAMMAR} trainer.max_steps=4
 """
 
 
@@ -246,6 +258,7 @@ def workshop(tmp_path: Path) -> Path:
     write_files(tmp_path)
     write_corpus(tmp_path / "corpora/multi30k", {"train": "train", "validation": "val", "test": "test_2016_flickr"})
     write_program(tmp_path / "bin/python", PYTHON)
+    write_program(tmp_path / "bin/torchrun", TORCHRUN)
     write_program(tmp_path / "bin/make", f'#!/bin/sh\nexec {shutil.which("make")} -n "$@"\n')
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/activate").touch()
