@@ -30,7 +30,7 @@ class Ours:
     def __init__(self, model: Seq2SeqModel, off: float = 0.0) -> None:
         self.model, self.off = model, off
 
-    def translate(self, sources: Sequence[Sequence[int]], beam: int, longest: int) -> list[list[int]]:
+    def translate(self, sources: Sequence[Sequence[int]], beam: int, longest: int, together: int) -> list[list[int]]:
         return translate(self.model, sources, beam, longest)
 
     def log_probabilities(
