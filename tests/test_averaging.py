@@ -310,9 +310,10 @@ def test_an_average_translates_like_any_checkpoint(averaged: Path, tmp_path: Pat
 
 
 def test_tied_weights_stay_tied(run: Path, averaged: Path) -> None:
-    model = Translator.load(averaged).model
+    model = Translator.load(averaged, precision="fp32").model
     assert model.source_embedding.weight is model.target_embedding.weight is model.output.weight
-    parts = [Translator.load(run / "checkpoints" / f"step-{step:08d}").model.output.weight.double() for step in STEPS]
+    paths = [run / "checkpoints" / f"step-{step:08d}" for step in STEPS]
+    parts = [Translator.load(path, precision="fp32").model.output.weight.double() for path in paths]
     assert not torch.equal(parts[0], parts[2])
     assert torch.equal(model.output.weight, torch.stack(parts).mean(0).float())
 

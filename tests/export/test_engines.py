@@ -42,7 +42,7 @@ def lively(*overrides: str, vocabulary: int) -> Seq2SeqModel:
 
 @pytest.fixture(scope="module")
 def translator(exportable: Path) -> Translator:
-    return Translator.load(exportable, device="cpu")
+    return Translator.load(exportable, device="cpu", precision="fp32")
 
 
 def exported(*overrides: str) -> Path:
@@ -181,6 +181,6 @@ def test_a_folder_for_transformers_reads_text_as_we_do(
     inputs = tokenizer(lines, return_tensors="pt", padding=True)
     texts = tokenizer.batch_decode(model.generate(**inputs, num_beams=1, max_length=13), skip_special_tokens=True)
     ours = huggingface.HuggingFace(folder, (translator.source_tokenizer,) * 2).translate(
-        translator.encode(lines, None), 1, 12
+        translator.encode(lines, None), 1, 12, len(lines)
     )
     assert texts == [text.strip() for text in translator.target_tokenizer.decode(ours)]
