@@ -80,7 +80,7 @@ class _TanhOfSums(torch.autograd.Function):
 
 
 def _for_tanh(*tensors: Tensor) -> list[Tensor]:
-    """Return tensors in what their sums' tanh is computed in: a processor takes twice the time in half precision."""
+    """Return tensors in what the hidden layer is made in: a processor takes twice the time in half precision."""
     return [precise(tensor) if tensor.device.type == "cpu" else tensor for tensor in tensors]
 
 

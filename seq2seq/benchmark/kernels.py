@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from seq2seq.benchmark.table import Row, Table
 from seq2seq.benchmark.timing import PRECISIONS, PrecisionName, alternate, stopwatch_of, update
 from seq2seq.dropout import dropout
+from seq2seq.feed_forward import rectified
 from seq2seq.losses import linear_cross_entropy
 from seq2seq.memory import Step
 
@@ -67,6 +68,8 @@ def decisions(device: torch.device) -> Iterator[Decision]:
         yield explicit_attention(device, precision)
     if device.type == "cpu":  # elsewhere the package takes torch's dropout
         yield byte_dropout()
+        for precision in PRECISIONS:
+            yield feed_forward_at_once(precision)
     yield half_precision_lstm(device)
     for precision in PRECISIONS:
         yield loss_by_parts(device, precision)
@@ -115,6 +118,32 @@ def byte_dropout() -> Decision:
         f"{shape}, dropping {probability}",
         update(lambda: dropout(hidden, probability, True), [hidden], slope, torch.float32),
         update(lambda: F.dropout(hidden, probability), [hidden], slope, torch.float32),
+    )
+
+
+def feed_forward_at_once(precision: PrecisionName) -> Decision:
+    """A rectified feed-forward network with dropout as one operation, and step by step."""
+    shape, width, probability = (250, 16, 256), 1024, 0.1
+    hidden = torch.randn(shape, requires_grad=True)
+    inner, outer = nn.Linear(shape[-1], width), nn.Linear(width, shape[-1])
+    dtype = PRECISIONS[precision]
+    leaves = [hidden, *inner.parameters(), *outer.parameters()]
+    slope = torch.randn(shape, dtype=dtype)
+
+    def at_once() -> Tensor:
+        maps = (inner.weight, inner.bias), (outer.weight, outer.bias)
+        return rectified(hidden, *maps, squared=False, dropout=probability)
+
+    def step_by_step() -> Tensor:
+        mapped: Tensor = outer(dropout(F.relu(inner(hidden)), probability, True))
+        return mapped
+
+    return Decision(
+        f"feed-forward network as one operation, {precision}",
+        f"step by step, {precision}",
+        f"{shape} by way of {width}, dropping {probability}",
+        update(at_once, leaves, slope, dtype),
+        update(step_by_step, leaves, slope, dtype),
     )
 
 
