@@ -196,7 +196,7 @@ def test_a_new_run_begins_with_the_averaged_weights_of_the_best_checkpoint(
     given = ("trainer.max_steps=1", f"init_from={place / 'first'}", f"tokenizer.model={place / 'first'}")
     run = start("tuned", *given)
     best = weights(place / "first", "best")
-    assert sorted(tensor.sum().item() for tensor in seen[0].values()) == sorted(
+    assert sorted(tensor.sum().item() for tensor in seen[-1].values()) == sorted(
         tensor.sum().item() for tensor in best.values()
     )
     assert f"{len(best)} of {len(best)} parameters taken" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import os
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ from seq2seq.config import Component, parse
 from seq2seq.data.batching import Batch, make_batch, pack
 from seq2seq.data.tokenizer import EOS
 from seq2seq.model import Architecture, Seq2SeqModel
+from seq2seq.processes import Processes
 from seq2seq.runconfig import RunConfig
+from seq2seq.training.gradients import Gradients
+from seq2seq.training.learner import Learner
+from seq2seq.training.spreading import Alone
 
 VOCABULARY = 23
 SMALL = {"feed_forward_dim": 24, "num_layers": 2}
@@ -43,11 +48,12 @@ def groups() -> list[str]:
 
 def compose(*overrides: str, name: str = "train") -> Values:
     """A composed configuration, as plain values."""
-    return copy.deepcopy(_compose(overrides, name))
+    return copy.deepcopy(_compose(overrides, name, os.environ.get("SEQ2SEQ_DATA")))
 
 
 @cache
-def _compose(overrides: tuple[str, ...], name: str) -> Values:
+def _compose(overrides: tuple[str, ...], name: str, data: str | None) -> Values:
+    """Compose once for each folder of corpora, which some configurations name."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return plain(hydra.compose(name, list(overrides)))
 
@@ -64,6 +70,13 @@ def shrink(values: Values, dim: int = 16) -> Values:
 def run_config(*overrides: str) -> RunConfig:
     """A whole, shrunk configuration of a training run."""
     return parse(RunConfig, shrink(compose(*overrides)))
+
+
+def learner(model: Seq2SeqModel, config: RunConfig, *, ema_decay: float = 0.0) -> Learner:
+    """What updates a model, in one process and in single precision."""
+    gradients = Gradients(Alone(model, config.objective().train(), Processes()), torch.float32, seed=1)
+    optimizer = config.optimizer([*model.named_parameters()])
+    return Learner(gradients, optimizer, clip_norm=1.0, ema_decay=ema_decay)
 
 
 def architecture(*overrides: str, dim: int = 16, **groups: Values) -> Architecture:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import build, choices, run_config, sentences
+from tiny import build, choices, learner, run_config, sentences
 from tiny_runs import Run
 
 from seq2seq import checkpoint, memory
@@ -17,8 +17,6 @@ from seq2seq.memory import free_bytes, process_peak
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.training import budget
 from seq2seq.training.budget import SHARE, Trial, most_rows
-from seq2seq.training.gradients import Gradients
-from seq2seq.training.learner import Learner
 
 CPU = torch.device("cpu")
 
@@ -82,10 +80,8 @@ def test_more_memory_allows_more_until_an_epoch_would_have_too_few_updates(
 
 def a_trial(objective: str = "cross_entropy") -> Trial:
     model, config = build().train(), run_config(f"objective={objective}")
-    gradients = Gradients(model, config.objective().train(), torch.float32)
-    learner = Learner(model, gradients, config.optimizer([*model.named_parameters()]), clip_norm=1.0, ema_decay=0.0)
     text = pack(sentences([3, 9, 5]))
-    return Trial(learner, text, text, 4)
+    return Trial(learner(model, config), text, text, 4)
 
 
 @pytest.mark.parametrize("objective", choices("objective"))

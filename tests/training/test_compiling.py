@@ -8,20 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import build, compose, random_batch, run_config
+from tiny import build, compose, learner, random_batch, run_config
 from tiny_runs import Run
 
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
-from seq2seq.processes import Processes
 from seq2seq.run import check_parts
 from seq2seq.runconfig import RunConfig
 from seq2seq.training import compiling
 from seq2seq.training.compiling import Compile, compile_model, compiled, require_compiler
-from seq2seq.training.gradients import Gradients
-from seq2seq.training.learner import Learner
 from seq2seq.training.log import read_log
-from seq2seq.training.spreading import Alone
 
 CPU = torch.device("cpu")
 
@@ -46,11 +42,10 @@ def test_a_compiled_model_learns_the_same_with_few_graphs() -> None:
         compile_model(model, how)
         assert [*model.state_dict()] == names
         config = run_config(*WITHOUT_DROPOUT)
-        gradients = Gradients(Alone(model, config.objective().train(), Processes()), torch.float32, seed=1)
-        learner = Learner(gradients, config.optimizer([*model.named_parameters()]), clip_norm=1.0, ema_decay=0.0)
+        learning = learner(model, config)
         found = []
         for step, batch in enumerate(batches):
-            nll = learner.update([batch], batch.target_tokens, 1.0, step)
+            nll = learning.update([batch], batch.target_tokens, 1.0, step)
             assert nll is not None
             found.append(float(nll) / batch.target_tokens)
         losses.append(found)

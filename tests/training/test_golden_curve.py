@@ -11,14 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny import build, random_batch, run_config
+from tiny import build, learner, random_batch, run_config
 
 from seq2seq.data.batching import Batch
 from seq2seq.model import Seq2SeqModel
-from seq2seq.processes import Processes
-from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
-from seq2seq.training.spreading import Alone
 
 STEPS = 20
 
@@ -90,8 +87,7 @@ def one_thread() -> Iterator[None]:
 def made(name: str) -> tuple[Seq2SeqModel, Learner]:
     parts = (*MODELS[name], *WITHOUT_DROPOUT)
     model, config = build(*parts).train(), run_config(*parts)
-    gradients = Gradients(Alone(model, config.objective().train(), Processes()), torch.float32, seed=1)
-    return model, Learner(gradients, config.optimizer([*model.named_parameters()]), clip_norm=1.0, ema_decay=0.9)
+    return model, learner(model, config, ema_decay=0.9)
 
 
 def batches(count: int, rows: int = 6) -> list[Batch]:
@@ -102,10 +98,10 @@ def batches(count: int, rows: int = 6) -> list[Batch]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_first_losses_are_what_they_were(name: str) -> None:
-    _, learner = made(name)
+    _, learning = made(name)
     found = []
     for step, batch in enumerate(batches(STEPS)):
-        nll = learner.update([batch], batch.target_tokens, 1.0, step)
+        nll = learning.update([batch], batch.target_tokens, 1.0, step)
         assert nll is not None
         found.append(float(nll) / batch.target_tokens)
     assert found == pytest.approx(CURVES[name], rel=1e-4), found
@@ -117,8 +113,8 @@ def test_four_batches_in_one_update_are_as_good_as_one_of_all_their_pairs(name: 
     whole = joined(parts)
     found = []
     for given in (parts, [whole]):
-        model, learner = made(name)
-        nll = learner.update(given, sum(batch.target_tokens for batch in given), 1.0, 0)
+        model, learning = made(name)
+        nll = learning.update(given, sum(batch.target_tokens for batch in given), 1.0, 0)
         assert nll is not None
         found.append([nll, *model.parameters()])
     for one, other in zip(*found, strict=True):
