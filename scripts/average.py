@@ -1,7 +1,7 @@
 """Average checkpoints into a new one."""
 
-from seq2seq.averaging import AverageConfig, average
 from seq2seq.cli import command
+from seq2seq.commands.average import AverageConfig, average
 
 main = command("average", AverageConfig)(average)
 

@@ -9,7 +9,7 @@ from seq2seq.cli import command, read
 from seq2seq.commandline.composed import Groups
 from seq2seq.comparison.command import compare
 from seq2seq.comparison.plan import CompareAttentionConfig
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 
 @command("compare_attention", CompareAttentionConfig)

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint."""
 
 from seq2seq.cli import command
-from seq2seq.reporting import EvaluateConfig, evaluate
+from seq2seq.commands.evaluate import EvaluateConfig, evaluate
 
 main = command("evaluate", EvaluateConfig)(evaluate)
 

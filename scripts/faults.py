@@ -6,7 +6,7 @@ from typing import Any
 
 from seq2seq.cli import command, read
 from seq2seq.faults.command import FaultsConfig, faults
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 
 @command("faults", FaultsConfig)

@@ -5,7 +5,7 @@ from typing import Any
 
 from seq2seq.cli import command
 from seq2seq.run import prepare_data
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 
 @command("train", RunConfig)

@@ -1,7 +1,7 @@
 """Score given translations, one line of JSON for each pair."""
 
 from seq2seq.cli import command
-from seq2seq.scoring import ScoreConfig, score
+from seq2seq.commands.score import ScoreConfig, score
 
 main = command("score", ScoreConfig)(score)
 

@@ -2,7 +2,7 @@
 
 from seq2seq.cli import command
 from seq2seq.run import trained_worth
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 main = command("train", RunConfig)(trained_worth)
 

@@ -1,7 +1,7 @@
 """Translate text, one line out for each line in."""
 
 from seq2seq.cli import command
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.commands.translate import TranslateConfig, translate
 
 main = command("translate", TranslateConfig)(translate)
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seq2seq.translate import Translator
+    from seq2seq.translation.translator import Translator
 
 __version__ = "0.2.0"
 
@@ -38,6 +38,6 @@ def __getattr__(name: str) -> object:
     if name != "Translator":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # torch takes seconds to import, which whoever wants something else should not pay.
-    from seq2seq.translate import Translator
+    from seq2seq.translation.translator import Translator
 
     return Translator

@@ -19,14 +19,14 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.sampling import SampledBatches
 from seq2seq.data.store import PreparedData
 from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import ConfigError
-from seq2seq.finetuning import begin_with, freeze, trainable
 from seq2seq.flops import pair_cost
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import Objective
-from seq2seq.processes import Processes
-from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import find_previous, write_settings
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.finetuning import begin_with, freeze, trainable
+from seq2seq.runs.folder import find_previous, write_settings
 from seq2seq.runtime import choose_precision, describe_device, dtype_name, seed_everything
 from seq2seq.terminal import say, warn
 from seq2seq.training.budget import Trial, found_budget
@@ -39,7 +39,7 @@ from seq2seq.training.spreading import settle, spread
 from seq2seq.training.trainer import Trainer
 from seq2seq.training.utilisation import Gauge, matmul_rate
 from seq2seq.training.validation import Validator
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 
 def training_batches(config: RunConfig, data: PreparedData) -> TrainingBatches:

@@ -20,7 +20,7 @@ from seq2seq.commandline.resuming import RESUME, RUN_DIR, implied, resumed
 from seq2seq.commandline.unheeded import unheeded
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.runfolder import decisive
+from seq2seq.runs.folder import decisive
 from seq2seq.spelling import CONFIGS, differences
 from seq2seq.terminal import complain, print_anything, silence, warn
 

@@ -16,9 +16,9 @@ from typing import Any
 from seq2seq.data.corpora import TRAIN
 from seq2seq.data.statistics import read_statistics
 from seq2seq.data.store import PreparedData
+from seq2seq.disk.replacing import write_whole
 from seq2seq.evaluation.charts import bar_chart, escaped, figure
 from seq2seq.evaluation.document import Section, document, in_markdown, markdown_table
-from seq2seq.replacing import write_whole
 
 HTML, MARKDOWN = "report.html", "report.md"
 

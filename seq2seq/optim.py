@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.config import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from seq2seq.distributed.sharding import like
 from seq2seq.errors import ConfigError
-from seq2seq.sharding import like
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 

@@ -14,11 +14,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from seq2seq import checkpoint
 from seq2seq.config import parse
+from seq2seq.distributed.sharding import like
 from seq2seq.errors import CheckpointError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.runtime import Precision, choose_precision
 from seq2seq.search import Search
-from seq2seq.sharding import like
 
 TRUSTED = "seq2seq"
 """The only package whose classes a checkpoint may name, unless its user lists more."""

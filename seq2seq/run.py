@@ -17,26 +17,26 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.assembly import make_learner, make_trainer, training_batches, with_token_budget
 from seq2seq.checkpoint.kept import worth
+from seq2seq.commands.evaluate import Reporter
 from seq2seq.config import Values
 from seq2seq.data.given import given_tokenizers
 from seq2seq.data.model_fields import model_type
 from seq2seq.data.store import Prepared, PreparedData
-from seq2seq.ensemble import Found
+from seq2seq.disk.lock import only_writer
+from seq2seq.distributed.processes import Processes, together
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet
-from seq2seq.finetuning import check_initial, freeze, lasting
-from seq2seq.lock import only_writer
 from seq2seq.memory import keep_freed_memory
-from seq2seq.preparation import prepare_corpus
-from seq2seq.processes import Processes, together
-from seq2seq.reporting import Reporter
-from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import begun, refuse_changes
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.finetuning import check_initial, freeze, lasting
+from seq2seq.runs.folder import begun, refuse_changes
+from seq2seq.runs.preparation import prepare_corpus
+from seq2seq.runs.sharing import shared_data, shared_run_folder, with_batches
 from seq2seq.runtime import compute_the_same_bits
-from seq2seq.sharing import shared_data, shared_run_folder, with_batches
 from seq2seq.signals import exit_status
 from seq2seq.terminal import say, warn
 from seq2seq.training.compiling import compiled, require_compiler
+from seq2seq.translation.ensemble import Found
 
 
 def prepare_data(config: RunConfig) -> PreparedData:

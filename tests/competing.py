@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from seq2seq.disk.lock import only_writer
 from seq2seq.errors import ConfigError
-from seq2seq.lock import only_writer
 
 
 def refused(*_: object) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from tiny import compose
 
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
 from seq2seq.search import Greedy, Hypothesis, Request, Scorer
-from seq2seq.translating import TranslateConfig, translate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.optim import AdamW
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.log import read_log
 from seq2seq.training.trainer import MOST_BAD_STEPS
 

@@ -12,7 +12,7 @@ from tiny import compose, shrink
 
 from seq2seq.config import parse
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 
 def write_corpus(root: Path, letters: str = "abcdefg", languages: Sequence[str] = ("en", "de")) -> Path:

@@ -15,15 +15,15 @@ from tiny import compose, shrink
 from torch import Tensor
 
 from seq2seq import checkpoint
-from seq2seq.averaging import AverageConfig, average
 from seq2seq.checkpoint import Snapshot
+from seq2seq.commands.average import AverageConfig, average
+from seq2seq.commands.evaluate import EvaluateConfig, evaluate
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
 from seq2seq.errors import CheckpointError, ConfigError
-from seq2seq.reporting import EvaluateConfig, evaluate
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
-from seq2seq.translate import Translator
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.runs.config import RunConfig
+from seq2seq.translation.translator import Translator
 
 STEPS = [2, 4, 6]
 

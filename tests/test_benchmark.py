@@ -31,7 +31,7 @@ from seq2seq.data.batching import Batch, Position
 from seq2seq.errors import ConfigError
 from seq2seq.memory import Step, peak_bytes
 from seq2seq.run import prepare_data
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.gradients import Gradients
 
 ROOT = CONFIGS.parent

@@ -18,18 +18,22 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from tiny import compose
 
-from seq2seq import averaging, cli, preparation, reporting, run, translating
-from seq2seq.averaging import AverageConfig
+from seq2seq import cli, run
 from seq2seq.cli import command
 from seq2seq.commandline.composed import Composed, Groups
 from seq2seq.commandline.unheeded import unheeded
+from seq2seq.commands import average as averaging
+from seq2seq.commands import evaluate as reporting
+from seq2seq.commands import translate as translating
+from seq2seq.commands.average import AverageConfig
+from seq2seq.commands.evaluate import EvaluateConfig
+from seq2seq.commands.translate import TranslateConfig
 from seq2seq.comparison.command import compare
 from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError, suggest
-from seq2seq.reporting import EvaluateConfig
-from seq2seq.runconfig import RunConfig
-from seq2seq.translating import TranslateConfig
+from seq2seq.runs import preparation
+from seq2seq.runs.config import RunConfig
 
 ROOT = cli.CONFIGS.parent
 

@@ -31,9 +31,9 @@ from seq2seq.comparison.plan import CompareAttentionConfig, earlier_cells, plan,
 from seq2seq.comparison.runs import Result, Run, measure, refuse_mixtures
 from seq2seq.comparison.table import Spread, cells, markdown, write_table
 from seq2seq.config import parse
+from seq2seq.disk.lock import only_writer
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.lock import only_writer
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 ROOT = CONFIGS.parent
 SIGNATURES = {"bleu": "case:mixed", "bleu_lowercase": "case:lc", "chrf": "nc:6"}

@@ -12,9 +12,12 @@ import pytest
 import torch
 from tiny import VOCABULARY, choices, compose, groups, random_batch, shrink
 
-from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS
+from seq2seq.commands.average import AverageConfig
+from seq2seq.commands.evaluate import EvaluateConfig
+from seq2seq.commands.score import ScoreConfig
+from seq2seq.commands.translate import TranslateConfig
 from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import Component, parse
 from seq2seq.decoders.base import Decoder
@@ -22,11 +25,8 @@ from seq2seq.errors import ConfigError
 from seq2seq.export.command import ExportConfig
 from seq2seq.faults.command import FaultsConfig
 from seq2seq.optim import Progress
-from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
-from seq2seq.scoring import ScoreConfig
-from seq2seq.translating import TranslateConfig
+from seq2seq.runs.config import RunConfig
 
 SHIPPED = [(group, name) for group in groups() for name in choices(group)]
 PRIMARY = {

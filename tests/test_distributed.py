@@ -10,13 +10,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from seq2seq import watching
+from seq2seq.distributed import watching
+from seq2seq.distributed.places import Place, device_of, require_backends
+from seq2seq.distributed.processes import Processes
+from seq2seq.distributed.watching import Course, Watch
 from seq2seq.errors import UserError
-from seq2seq.places import Place, device_of, require_backends
-from seq2seq.processes import Processes
 from seq2seq.runtime import seed_batch
 from seq2seq.training.validation import in_turn
-from seq2seq.watching import Course, Watch
 
 
 def test_without_anything_in_the_environment_there_is_one_process() -> None:

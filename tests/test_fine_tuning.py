@@ -28,10 +28,10 @@ from seq2seq.data.model_fields import model_type
 from seq2seq.data.prepare import prepare
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
-from seq2seq.finetuning import check_initial, freeze, take_weights, trainable
 from seq2seq.optim import AdamW, ExponentialAverage, Optimizer
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.finetuning import check_initial, freeze, take_weights, trainable
 
 Start = Callable[..., Path]
 

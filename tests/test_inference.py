@@ -24,21 +24,21 @@ from tiny import build, choices, compose, shrink
 import seq2seq
 from seq2seq import checkpoint
 from seq2seq.cli import fail
+from seq2seq.commands.evaluate import EvaluateConfig, evaluate
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
 from seq2seq.data.alignment import words_of
-from seq2seq.ensemble import Ensemble
+from seq2seq.disk.lock import only_writer
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import write_report
-from seq2seq.lock import only_writer
-from seq2seq.parts import joined
-from seq2seq.reporting import EvaluateConfig, evaluate
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.search import Beam, Hypothesis, Request, Scorer
 from seq2seq.terminal import say, warn
-from seq2seq.translate import Translator
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.translation.ensemble import Ensemble
+from seq2seq.translation.parts import joined
+from seq2seq.translation.translator import Translator
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,15 +8,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from seq2seq import inputs
+from seq2seq.commands import inputs
+from seq2seq.commands.inputs import Few, groups, is_several, named_files
+from seq2seq.commands.meter import Meter, watched
 from seq2seq.errors import DataError
-from seq2seq.inputs import Few, groups, is_several, named_files
-from seq2seq.meter import Meter, watched
 
 
 def refuse(words: str) -> None:
@@ -119,7 +120,7 @@ def test_how_far_it_is_is_told_now_and_then_and_never_of_short_work(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("seq2seq.meter.time.monotonic", lambda: now)
+    monkeypatch.setattr("seq2seq.commands.meter.time.monotonic", lambda: now)
     with Meter(bar=False) as meter:
         for seconds in (29, 31, 45, 62):
             now = float(seconds)
@@ -153,7 +154,8 @@ def test_a_bar_is_shown_only_on_a_terminal_of_its_own(
 
 def test_a_bar_shows_what_is_done_and_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr("seq2seq.meter.Console", lambda stderr: Console(file=stream, force_terminal=True, width=80))
+    to_stream = partial(Console, file=stream, force_terminal=True, width=80)
+    monkeypatch.setattr("seq2seq.commands.meter.Console", lambda stderr: to_stream())
     with Meter(bar=True) as meter:
         meter.finished(1234)
         meter.show(1000)

@@ -10,12 +10,12 @@ import pytest
 from small_runs import quick, train_run, write_corpus
 from tiny import compose
 
+from seq2seq.commands.interactive import BLOCKS, PLAIN, converse, heat_map_lines, mean_attention
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
-from seq2seq.ensemble import Ensemble
 from seq2seq.errors import ConfigError
-from seq2seq.interactive import BLOCKS, PLAIN, converse, heat_map_lines, mean_attention
-from seq2seq.translate import Translator
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.translation.ensemble import Ensemble
+from seq2seq.translation.translator import Translator
 
 SOURCES = ["▁A", "▁dog", "s", "</s>"]
 TARGETS = ["▁Hunde", "</s>"]
@@ -120,9 +120,9 @@ def test_a_terminal_is_asked_only_where_nothing_else_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, translator: Translator
 ) -> None:
     asked: list[Callable[..., None]] = []
-    monkeypatch.setattr("seq2seq.translating.at_terminal", lambda: True)
-    monkeypatch.setattr("seq2seq.translating.load_together", lambda *_: (translator, [("en", "de")]))
-    monkeypatch.setattr("seq2seq.translating.converse", lambda *_, **__: asked.append(converse))
+    monkeypatch.setattr("seq2seq.commands.translate.at_terminal", lambda: True)
+    monkeypatch.setattr("seq2seq.commands.translate.load_together", lambda *_: (translator, [("en", "de")]))
+    monkeypatch.setattr("seq2seq.commands.translate.converse", lambda *_, **__: asked.append(converse))
     (tmp_path / "in").write_text("She runs.\n", encoding="utf-8")
     for given, talks in (([], 1), ([f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"], 0)):
         asked.clear()

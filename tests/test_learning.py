@@ -18,7 +18,7 @@ from seq2seq.data.tokenizer import EOS, WORD_START
 from seq2seq.evaluation.attention import corpus_alignment
 from seq2seq.model import Seq2SeqModel
 from seq2seq.optim import Progress
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.search import Request, Scorer
 from seq2seq.training.validation import validation_search
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from competing import compete
 
+from seq2seq.disk.lock import LOCK, OWNER, TAKING, Owner, only_writer, started
 from seq2seq.errors import ConfigError
-from seq2seq.lock import LOCK, OWNER, TAKING, Owner, only_writer, started
-from seq2seq.runfolder import make_run_folder
+from seq2seq.runs.folder import make_run_folder
 
 
 def refuse_locks(monkeypatch: pytest.MonkeyPatch, number: int = errno.EOPNOTSUPP) -> None:

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from seq2seq import assembly
 from seq2seq.assembly import training_batches
+from seq2seq.commands.evaluate import EvaluateConfig, evaluate
+from seq2seq.commands.score import ScoreConfig, score
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
 from seq2seq.data.batching import Batch, Position
 from seq2seq.data.store import PreparedData
@@ -21,12 +24,9 @@ from seq2seq.evaluation import attention
 from seq2seq.evaluation.evaluate import TestSet, word_alignment
 from seq2seq.evaluation.results import LinkCounts
 from seq2seq.model import Seq2SeqModel
-from seq2seq.reporting import EvaluateConfig, evaluate
 from seq2seq.run import prepare_data, train
-from seq2seq.runconfig import RunConfig
-from seq2seq.scoring import ScoreConfig, score
-from seq2seq.translate import Translator
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.runs.config import RunConfig
+from seq2seq.translation.translator import Translator
 
 
 def settings(folder: Path, *overrides: str) -> tuple[str, ...]:

@@ -24,19 +24,19 @@ import pytest
 from omegaconf import OmegaConf
 from tiny import choices, compose, groups
 
-from seq2seq.averaging import AverageConfig
 from seq2seq.benchmark.command import BenchmarkConfig
 from seq2seq.cli import CONFIGS, plain
 from seq2seq.commandline.composed import key_paths
+from seq2seq.commands.average import AverageConfig
+from seq2seq.commands.evaluate import EvaluateConfig
+from seq2seq.commands.score import ScoreConfig
+from seq2seq.commands.translate import TranslateConfig
 from seq2seq.comparison.command import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.data import grammar
 from seq2seq.export.command import ExportConfig
 from seq2seq.faults.command import FaultsConfig
-from seq2seq.reporting import EvaluateConfig
-from seq2seq.runconfig import RunConfig
-from seq2seq.scoring import ScoreConfig
-from seq2seq.translating import TranslateConfig
+from seq2seq.runs.config import RunConfig
 
 ROOT = CONFIGS.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,13 +18,14 @@ from hydra.core.hydra_config import HydraConfig
 from small_runs import quick, same_tensors, train_run, write_corpus
 from tiny import compose
 
-from seq2seq import checkpoint, cli, runfolder
+from seq2seq import checkpoint, cli
+from seq2seq.commands.evaluate import EvaluateConfig
 from seq2seq.comparison.plan import CompareAttentionConfig
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
-from seq2seq.reporting import EvaluateConfig
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs import folder as runfolder
+from seq2seq.runs.config import RunConfig
 from seq2seq.terminal import print_anything, say
 
 ROOT = cli.CONFIGS.parent

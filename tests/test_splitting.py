@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seq2seq.splitting import join, separators, split
+from seq2seq.translation.splitting import join, separators, split
 
 
 def words(texts: Sequence[str]) -> list[int]:

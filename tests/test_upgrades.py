@@ -14,8 +14,8 @@ import pytest
 from tiny import compose
 
 from seq2seq.config import parse
-from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import leaves
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.folder import leaves
 from seq2seq.upgrades import upgraded
 
 FIRST: dict[str, dict[str, Any]] = json.loads(

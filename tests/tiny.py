@@ -22,9 +22,9 @@ from seq2seq.cli import CONFIGS, plain
 from seq2seq.config import Component, parse
 from seq2seq.data.batching import Batch, make_batch, pack
 from seq2seq.data.tokenizer import EOS
+from seq2seq.distributed.processes import Processes
 from seq2seq.model import Architecture, Seq2SeqModel
-from seq2seq.processes import Processes
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner
 from seq2seq.training.spreading import Alone

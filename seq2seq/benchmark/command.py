@@ -15,7 +15,7 @@ from seq2seq.benchmark.kernels import kernel_tables
 from seq2seq.benchmark.table import Page, check_page, facts_in_words, machine, writable_page, write
 from seq2seq.benchmark.training import training_table
 from seq2seq.config import Component, Duration
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 from seq2seq.runtime import DeviceName, choose_device, seed_everything
 from seq2seq.spelling import options
 from seq2seq.terminal import say

@@ -19,6 +19,7 @@ import torch
 from seq2seq import checkpoint
 from seq2seq.benchmark.table import Row, Table, in_line
 from seq2seq.benchmark.timing import alternate, stopwatch_of
+from seq2seq.commands.translate import check_language
 from seq2seq.config import PositiveInt
 from seq2seq.data.formats import read_lines, single_line
 from seq2seq.data.tokenizer import Tokenizer
@@ -31,8 +32,7 @@ from seq2seq.restoring import directions_of
 from seq2seq.runtime import DeviceName, Precision
 from seq2seq.search import Beam
 from seq2seq.terminal import say, warn
-from seq2seq.translate import Translator
-from seq2seq.translating import check_language
+from seq2seq.translation.translator import Translator
 
 BASELINE = "seq2seq, fp32"
 

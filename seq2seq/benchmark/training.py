@@ -15,14 +15,14 @@ from seq2seq.assembly import make_learner, make_model, training_batches, with_to
 from seq2seq.benchmark.table import MIB, in_line, milliseconds
 from seq2seq.benchmark.timing import finish
 from seq2seq.data.batching import Batch, Position, TrainingBatches
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import ConfigError
-from seq2seq.finetuning import freeze
 from seq2seq.flops import pair_cost
 from seq2seq.memory import forget_peak, process_peak
 from seq2seq.optim import Progress
-from seq2seq.processes import Processes
 from seq2seq.run import check_parts, prepare_data
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.finetuning import freeze
 from seq2seq.runtime import choose_precision
 from seq2seq.training.compiling import compiled, require_compiler
 from seq2seq.training.learner import Learner

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from seq2seq.checkpoint.snapshot import FORMAT, JSON_FILES, MANIFEST, TENSOR_FILES, TOKENIZER_FILES
 from seq2seq.data.model_check import MAX_MODEL_BYTES
+from seq2seq.disk.plainjson import LARGEST_FILE, is_whole, values_of
 from seq2seq.errors import shown
-from seq2seq.plainjson import LARGEST_FILE, is_whole, values_of
 
 _BLOCK = 2**20
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeVar
 from seq2seq.checkpoint.reading import damage, load
 from seq2seq.checkpoint.snapshot import MANIFEST, METRICS, Snapshot
 from seq2seq.checkpoint.writing import PREFIX, folder_of, step_of
+from seq2seq.disk.plainjson import is_number, is_whole, read_values
+from seq2seq.disk.replacing import flush, put_back
 from seq2seq.errors import CheckpointError, listing, suggest
-from seq2seq.plainjson import is_number, is_whole, read_values
-from seq2seq.replacing import flush, put_back
 from seq2seq.terminal import warn
 
 T = TypeVar("T")

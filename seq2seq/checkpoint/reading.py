@@ -21,8 +21,8 @@ from seq2seq.checkpoint.snapshot import (
 )
 from seq2seq.checkpoint.tensors import read_tensors
 from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS
+from seq2seq.disk.plainjson import values_of
 from seq2seq.errors import CheckpointError
-from seq2seq.plainjson import values_of
 
 
 def _refuse_missing(names: Container[str], *, training: bool) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from seq2seq.checkpoint.files import DamagedError
 from seq2seq.checkpoint.snapshot import CONFIG, METRICS, TRAINING, Json
 from seq2seq.data.corpora.base import check_language
+from seq2seq.disk.plainjson import is_number, is_whole
 from seq2seq.errors import ConfigError, shown
-from seq2seq.plainjson import is_number, is_whole
 from seq2seq.upgrades import upgraded
 
 SECTIONS = frozenset(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from seq2seq.checkpoint.files import DamagedError, Source
+from seq2seq.disk.plainjson import is_whole, parsed
 from seq2seq.errors import shown
-from seq2seq.plainjson import is_whole, parsed
 
 LARGEST_HEADER = 2**23
 """Bytes of a header; a tensor takes about a hundred."""

@@ -12,8 +12,8 @@ import safetensors.torch
 from torch import Tensor
 
 from seq2seq.checkpoint.snapshot import FORMAT, MANIFEST, Json, Snapshot
+from seq2seq.disk.replacing import new_folder
 from seq2seq.errors import CheckpointError
-from seq2seq.replacing import new_folder
 
 PREFIX = "step-"
 

@@ -15,9 +15,9 @@ from hydra.errors import HydraException
 from seq2seq.checkpoint import MANIFEST
 from seq2seq.commandline.composed import Composed, Groups, full_key, key_paths, place_of, value_of
 from seq2seq.config import Values
+from seq2seq.disk.plainjson import read_values
 from seq2seq.errors import ConfigError, listing, suggest
-from seq2seq.plainjson import read_values
-from seq2seq.runfolder import SETTINGS, begun, refuse_lost_checkpoints
+from seq2seq.runs.folder import SETTINGS, begun, refuse_lost_checkpoints
 from seq2seq.spelling import TARGET, choice
 from seq2seq.upgrades import upgraded
 

@@ -20,10 +20,10 @@ from seq2seq.comparison.plan import CompareAttentionConfig, earlier_cells, plan,
 from seq2seq.comparison.runs import Result, Run, measure
 from seq2seq.comparison.table import write_table
 from seq2seq.data.store import PreparedData
+from seq2seq.disk.lock import only_writer
 from seq2seq.errors import ConfigError
-from seq2seq.lock import only_writer
 from seq2seq.run import prepare_data
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 from seq2seq.signals import SignalHandling, exit_status
 from seq2seq.spelling import CONFIGS
 from seq2seq.terminal import duration, say, warn

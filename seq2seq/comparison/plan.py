@@ -12,11 +12,11 @@ from pathlib import Path
 from seq2seq.comparison.runs import Run
 from seq2seq.comparison.table import TABLE
 from seq2seq.config import PositiveInt
+from seq2seq.disk.plainjson import read_values
 from seq2seq.errors import ConfigError, listing, suggest
-from seq2seq.plainjson import read_values
 from seq2seq.run import check_parts
-from seq2seq.runconfig import Compose
-from seq2seq.runfolder import SETTINGS, leaves
+from seq2seq.runs.config import Compose
+from seq2seq.runs.folder import SETTINGS, leaves
 from seq2seq.spelling import CONFIGS, differences, options
 from seq2seq.upgrades import upgraded
 

@@ -17,9 +17,9 @@ from seq2seq.attention.normalizers import Softmax
 from seq2seq.attention.windows import Global
 from seq2seq.config import Values
 from seq2seq.data.store import PreparedData
+from seq2seq.disk.plainjson import read_values
 from seq2seq.errors import DataError
-from seq2seq.plainjson import read_values
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.terminal import duration
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.log import read_log

@@ -16,8 +16,8 @@ import torch
 
 import seq2seq
 from seq2seq.comparison.runs import SCORES, Result, Run, refuse_mixtures
+from seq2seq.disk.replacing import write_whole
 from seq2seq.errors import UserError
-from seq2seq.replacing import write_whole
 
 COLUMNS = {
     "bleu": "BLEU",

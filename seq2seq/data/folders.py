@@ -9,7 +9,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from seq2seq.lock import alive, started
+from seq2seq.disk.lock import alive, started
 
 _TEMPORARY = re.compile(r"\.tmp-(?P<host>.+)-(?P<process>\d+)(\.(?P<started>\d+))?-[0-9a-f]{8}")
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seq2seq.data.tokenizer import JOINT_MODEL, SIDE_MODELS, Tokenizer
+from seq2seq.disk.plainjson import read_values
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.plainjson import read_values
 
 SETTING = "tokenizer.model"
 

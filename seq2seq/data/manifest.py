@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seq2seq.data.corpora.base import TRAIN, check_language
+from seq2seq.disk.plainjson import is_whole, read_values
 from seq2seq.errors import LONGEST_SHOWN, ConfigError, DataError, shown
-from seq2seq.plainjson import is_whole, read_values
 
 FORMAT = 1
 """Version of the folder's layout; a reader refuses any other."""

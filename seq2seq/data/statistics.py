@@ -19,8 +19,8 @@ from seq2seq.data.formats import Pair
 from seq2seq.data.reservoir import Reservoir
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.tokenizer import EOS, UNK
+from seq2seq.disk.plainjson import read_values
 from seq2seq.errors import DataError
-from seq2seq.plainjson import read_values
 
 STATISTICS = "statistics.json"
 

@@ -13,10 +13,10 @@ from seq2seq.data.batching import make_batch, pack
 from seq2seq.evaluation.attention import MOST_TOKENS, corpus_alignment, corpus_entropy, gold_links
 from seq2seq.evaluation.metrics import score_translations, sentence_scores
 from seq2seq.evaluation.results import AttentionAlignment, Evaluation, HeatMap, Sentence, origin_facts
-from seq2seq.parts import Part, joined
 from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
-from seq2seq.translate import Translator, evaluating
+from seq2seq.translation.parts import Part, joined
+from seq2seq.translation.translator import Translator, evaluating
 
 HEAT_MAPS = 4
 """Sentences whose attention is drawn."""

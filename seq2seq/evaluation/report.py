@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seq2seq.disk.replacing import write_whole
 from seq2seq.errors import DataError, UserError
 from seq2seq.evaluation.analysis import LengthBucket, length_buckets, length_unit
 from seq2seq.evaluation.attention_section import (
@@ -31,7 +32,6 @@ from seq2seq.evaluation.results import (
     habits,
     origin_words,
 )
-from seq2seq.replacing import write_whole
 
 __all__ = ["Evaluation", "Habits", "HeatMap", "Sentence", "scores_json", "summary_lines", "write_report"]
 

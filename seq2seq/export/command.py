@@ -12,15 +12,15 @@ from seq2seq import checkpoint
 from seq2seq.config import PositiveInt, Values
 from seq2seq.data.formats import read_lines, single_line
 from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.disk.replacing import new_folder
 from seq2seq.errors import CheckpointError, ConfigError, DataError
 from seq2seq.export import ctranslate2, huggingface
 from seq2seq.export.check import compare, random_sources
 from seq2seq.export.description import Abilities, describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, Writer, library
-from seq2seq.replacing import new_folder
-from seq2seq.runfolder import new_place, run_of
+from seq2seq.runs.folder import new_place, run_of
 from seq2seq.terminal import say, warn
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 EXPORTED = "exported"
 """Where exported models of a run go: beside its checkpoints."""

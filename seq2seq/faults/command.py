@@ -16,6 +16,7 @@ import torch
 
 from seq2seq.benchmark.table import check_page, facts_in_words, in_line, machine, writable_page
 from seq2seq.config import Duration, NonNegativeInt, PositiveInt
+from seq2seq.disk.replacing import write_whole
 from seq2seq.errors import ConfigError, listing
 from seq2seq.faults.damage import damage
 from seq2seq.faults.disk import disk
@@ -27,8 +28,7 @@ from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.soak import cost, soak
 from seq2seq.faults.stops import second_signals, stops
 from seq2seq.faults.trials import VARIANTS, finish, overrides
-from seq2seq.replacing import write_whole
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 from seq2seq.terminal import say
 
 Fault = Literal["kills", "stops", "order", "damage", "disk", "hostile", "mutations", "cost", "soak"]

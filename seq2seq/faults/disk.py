@@ -14,7 +14,7 @@ from seq2seq import checkpoint
 from seq2seq.config import Values
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.trials import VARIANTS, begin, digest, finish, overrides
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 
 
 def disk(compose: Compose, folder: Path, *, offsets: int) -> Outcome:

@@ -30,7 +30,7 @@ from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.sealing import copied, newest, seal
 from seq2seq.restoring import TRUSTED, directions_of
 from seq2seq.search import Beam
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 PATIENCE = 5.0
 """Seconds in which a checkpoint must be refused."""

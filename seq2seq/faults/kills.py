@@ -11,7 +11,7 @@ from seq2seq import checkpoint
 from seq2seq.errors import CheckpointError
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.trials import VARIANTS, begin, digest, finish, overrides
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 
 PAUSE = 0.02
 """Seconds, at most, before each step of writing, in every other trial: half of the kills hit a save."""

@@ -37,7 +37,7 @@ from seq2seq.faults.sealing import copied, newest, seal
 from seq2seq.restoring import directions_of
 from seq2seq.training.log import LOG_FILE, read_log
 from seq2seq.training.state import State
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 PATIENCE = 5.0
 """Seconds that one trial may take."""

@@ -21,7 +21,7 @@ from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.trials import VARIANTS, digest, overrides
 from seq2seq.run import prepare_data, train
-from seq2seq.runconfig import Compose, RunConfig
+from seq2seq.runs.config import Compose, RunConfig
 from seq2seq.training.learner import Learner
 
 EPOCHS = 2

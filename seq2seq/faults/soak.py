@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.trials import VARIANTS, begin, finish, overrides
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 from seq2seq.training.log import read_log
 
 WARM_UP = 0.2

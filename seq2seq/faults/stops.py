@@ -14,7 +14,7 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.trials import VARIANTS, begin, digest, finish, overrides
-from seq2seq.runconfig import Compose
+from seq2seq.runs.config import Compose
 from seq2seq.signals import exit_status
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)

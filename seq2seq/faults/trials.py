@@ -22,7 +22,7 @@ from seq2seq.checkpoint import Snapshot
 from seq2seq.config import Values, parse
 from seq2seq.errors import UserError
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.log import read_log
 
 TINY = (

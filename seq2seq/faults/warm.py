@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-import seq2seq.reporting  # noqa: F401 - all that opens checkpoints
+import seq2seq.commands.evaluate  # noqa: F401 - all that opens checkpoints
 
 with torch.device("meta"):
     nn.init.xavier_uniform_(nn.Linear(2, 2).weight)

@@ -10,7 +10,7 @@ from typing import Any
 
 from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
-from seq2seq.processes import Processes
+from seq2seq.distributed.processes import Processes
 from seq2seq.training.log import RunLog
 from seq2seq.training.saving import Saver
 

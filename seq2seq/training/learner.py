@@ -12,10 +12,10 @@ from torch import Tensor
 
 from seq2seq.checkpoint import Snapshot
 from seq2seq.data.batching import Batch
+from seq2seq.distributed.sharding import whole
 from seq2seq.errors import CheckpointError
 from seq2seq.optim import ExponentialAverage, Optimizer
 from seq2seq.restoring import load_weights
-from seq2seq.sharding import whole
 from seq2seq.training.gradients import Gradients
 
 Tensors = dict[str, Tensor]

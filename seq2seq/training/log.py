@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from seq2seq.data.batching import Batch
+from seq2seq.disk.plainjson import is_number, is_whole, values_of
+from seq2seq.disk.replacing import write_whole
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import DataError, UserError, printable
 from seq2seq.flops import powers_of
-from seq2seq.plainjson import is_number, is_whole, values_of
-from seq2seq.processes import Processes
-from seq2seq.replacing import write_whole
 from seq2seq.terminal import duration, warn
 from seq2seq.training.state import State, Validation
 from seq2seq.training.utilisation import Gauge

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from seq2seq.data.batching import Batch
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import ConfigError
 from seq2seq.layers import CrossAttention, FeedForwardLayer, SelfAttention
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import LossSums, Objective
-from seq2seq.processes import Processes
 from seq2seq.terminal import warn
 from seq2seq.training.config import Parallel
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from seq2seq.data.batching import Position
+from seq2seq.disk.plainjson import is_number, is_whole
 from seq2seq.errors import CheckpointError, listing, shown
-from seq2seq.plainjson import is_number, is_whole
 
 MOST_COUNTED = 10**9
 """Updates, epochs or batches of a run: a thousand a second would take eleven days."""

@@ -15,16 +15,16 @@ from seq2seq.data.batching import Batch, batches_in_order, make_batch
 from seq2seq.data.corpora import VALIDATION
 from seq2seq.data.sequences import Sequences
 from seq2seq.data.store import PreparedData
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import CheckpointError
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.objectives import Objective
-from seq2seq.processes import Processes
 from seq2seq.runtime import autocast, is_out_of_memory
 from seq2seq.search import Beam, Greedy, PieceSearch, Search
 from seq2seq.training.config import TrainerConfig
 from seq2seq.training.gradients import halved
 from seq2seq.training.state import Validation
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ START = """
 import os, resource, signal, sys
 sys.path.insert(0, {root!r})
 {before}
-import seq2seq.preparation as preparation
+from seq2seq.runs import preparation
 import seq2seq.run as run
 said = preparation.say
 def say(words):

@@ -24,8 +24,8 @@ from seq2seq.data.prepare import prepare
 from seq2seq.data.sequences import Sequences, SequenceWriter
 from seq2seq.data.store import Prepared, PreparedData, check_links
 from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.disk.lock import started
 from seq2seq.errors import ConfigError, DataError
-from seq2seq.lock import started
 
 CLEANING = CleaningConfig(max_length=60, max_ratio=3.0, **OFF)
 TOKENIZER = TokenizerConfig(

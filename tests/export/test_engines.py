@@ -19,7 +19,7 @@ from seq2seq.export.check import compare
 from seq2seq.export.command import ExportConfig, export
 from seq2seq.export.description import describe, forbid_special_pieces
 from seq2seq.model import Seq2SeqModel
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 POST = ("encoder.norm_position=post", "decoder.norm_position=post")
 LAYER = ("encoder.norm=layer", "decoder.norm=layer")

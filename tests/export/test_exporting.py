@@ -22,7 +22,7 @@ from seq2seq.export.command import ExportConfig, export
 from seq2seq.export.description import forbid_special_pieces
 from seq2seq.model import Seq2SeqModel
 from seq2seq.search.scoring import score_targets
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 
 class Ours:

@@ -21,7 +21,7 @@ from seq2seq.faults.outcome import Outcome
 from seq2seq.faults.soak import cost, soak
 from seq2seq.faults.stops import second_signals, stops
 from seq2seq.faults.trials import VARIANTS, begin, digest, overrides
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 
 def compose(given: Sequence[str]) -> tuple[RunConfig, Values]:

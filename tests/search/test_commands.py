@@ -12,24 +12,24 @@ import torch
 from tiny import compose, shrink
 from torch import Tensor
 
-from seq2seq import scoring
-from seq2seq.averaging import AverageConfig, average
 from seq2seq.cli import CONFIGS
+from seq2seq.commands import score as scoring
+from seq2seq.commands.average import AverageConfig, average
+from seq2seq.commands.evaluate import EvaluateConfig, evaluate, other_search
+from seq2seq.commands.score import ScoreConfig, score, score_pairs
+from seq2seq.commands.translate import TranslateConfig, translate
 from seq2seq.config import parse
 from seq2seq.data.alignment import words_of
 from seq2seq.data.batching import Batch
-from seq2seq.ensemble import Ensemble
 from seq2seq.errors import CheckpointError, ConfigError, DataError, UserError
 from seq2seq.export.command import ExportConfig, export
 from seq2seq.model import Seq2SeqModel
-from seq2seq.reporting import EvaluateConfig, evaluate, other_search
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
-from seq2seq.scoring import ScoreConfig, score, score_pairs
+from seq2seq.runs.config import RunConfig
 from seq2seq.search import settings_of
 from seq2seq.training.validation import validation_search
-from seq2seq.translate import Translator
-from seq2seq.translating import TranslateConfig, translate
+from seq2seq.translation.ensemble import Ensemble
+from seq2seq.translation.translator import Translator
 from seq2seq.upgrades import upgraded
 
 LINES = ["The dog sleeps.", "", "A man sees the old house.", "She runs.", "Does the tall nurse wait?"]

@@ -16,7 +16,7 @@ from seq2seq.config import parse
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import EOS, PAD
 from seq2seq.model import Seq2SeqModel
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.search import Beam, Hypothesis, PieceSearch, Request, Scorer
 
 PIECES = (4, 5, 6, 7, 8)

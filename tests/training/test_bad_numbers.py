@@ -16,11 +16,11 @@ from tiny import build, random_batch, run_config
 from tiny_runs import Run, stop_at
 
 from seq2seq import checkpoint
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import UserError
 from seq2seq.model import Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
 from seq2seq.optim import AdamW
-from seq2seq.processes import Processes
 from seq2seq.training import trainer
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.learner import Learner

@@ -14,7 +14,7 @@ from tiny_runs import Run
 from seq2seq.config import parse
 from seq2seq.errors import ConfigError
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training import compiling
 from seq2seq.training.compiling import Compile, compile_model, compiled, require_compiler
 from seq2seq.training.log import read_log

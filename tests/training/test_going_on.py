@@ -62,7 +62,7 @@ import json, sys
 from seq2seq import data
 from seq2seq.config import parse
 from seq2seq.run import train
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 
 data.sampling.PART = 3
 values = json.load(sys.stdin)

@@ -30,7 +30,7 @@ from seq2seq.data.tokenizer import WORD_START
 from seq2seq.errors import ConfigError
 from seq2seq.optim import AdamW
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.log import Measurements, read_log
 from seq2seq.training.saving import Saver
 from seq2seq.training.validation import Validator

@@ -13,16 +13,16 @@ from tiny_runs import Run
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.sequences import Integers
+from seq2seq.distributed.processes import Processes
 from seq2seq.encoders.base import Memory
 from seq2seq.errors import UserError
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.objectives import CrossEntropy, LossSums
-from seq2seq.processes import Processes
 from seq2seq.runtime import in_halves, is_out_of_memory
 from seq2seq.training.gradients import Gradients
 from seq2seq.training.log import read_log
 from seq2seq.training.spreading import Alone
-from seq2seq.translate import TOO_LARGE
+from seq2seq.translation.translator import TOO_LARGE
 
 PARTS = ("model", "encoder", "decoder", "attention", "self_attention")
 WITHOUT_DROPOUT = tuple(f"{part}.dropout=0" for part in PARTS)

@@ -14,7 +14,7 @@ from seq2seq.errors import ConfigError
 from seq2seq.memory import peak_bytes
 from seq2seq.model import Seq2SeqModel
 from seq2seq.run import check_parts
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.recomputing import recompute_activations
 
 DROPOUT = tuple(f"{part}.dropout=0.3" for part in ("model", "encoder", "decoder", "attention", "self_attention"))

@@ -16,7 +16,7 @@ from seq2seq.config import parse
 from seq2seq.flops import PairCost, pair_cost, powers, powers_of
 from seq2seq.model import ModelOutput, Seq2SeqModel
 from seq2seq.objectives import RDrop
-from seq2seq.runconfig import RunConfig
+from seq2seq.runs.config import RunConfig
 from seq2seq.training.log import read_log
 from seq2seq.training.utilisation import Gauge, in_units, matmul_rate
 

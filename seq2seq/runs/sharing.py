@@ -10,10 +10,10 @@ from typing import Any
 
 from seq2seq.config import Values
 from seq2seq.data.store import PreparedData
+from seq2seq.distributed.processes import Processes
 from seq2seq.errors import ConfigError, shown
-from seq2seq.processes import Processes
-from seq2seq.runconfig import RunConfig
-from seq2seq.runfolder import make_run_folder, settings_in
+from seq2seq.runs.config import RunConfig
+from seq2seq.runs.folder import make_run_folder, settings_in
 
 
 def with_batches(config: RunConfig, values: Values, processes: Processes) -> tuple[RunConfig, Values]:

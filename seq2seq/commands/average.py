@@ -10,7 +10,7 @@ from pathlib import Path
 from seq2seq import checkpoint
 from seq2seq.config import PositiveInt, Values
 from seq2seq.errors import ConfigError, listing
-from seq2seq.runfolder import new_place, run_of
+from seq2seq.runs.folder import new_place, run_of
 from seq2seq.terminal import say, warn
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from seq2seq.disk.replacing import replaced
 from seq2seq.errors import DataError
-from seq2seq.replacing import replaced
 
 
 def refuse_overwriting(output: Path | None, read: Mapping[str, str | Path | None]) -> None:

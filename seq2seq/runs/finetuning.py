@@ -14,7 +14,7 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint import Snapshot
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig
 from seq2seq.errors import ConfigError, suggest
-from seq2seq.runfolder import begun
+from seq2seq.runs.folder import begun
 from seq2seq.terminal import say, warn
 
 SHOWN = 6

@@ -13,20 +13,20 @@ from typing import Literal
 import numpy as np
 import torch
 
+from seq2seq.commands.inputs import BUFFERED_LINES
+from seq2seq.commands.outputs import output_lines, refuse_overwriting
+from seq2seq.commands.translate import check_language, several
 from seq2seq.config import NonNegativeFloat, PositiveInt, Values
 from seq2seq.data.batching import batches_in_order, make_batch, pack
 from seq2seq.data.formats import Pair, read_pairs, single_line
 from seq2seq.data.sequences import Integers
-from seq2seq.ensemble import load_together
 from seq2seq.errors import DataError
-from seq2seq.inputs import BUFFERED_LINES
-from seq2seq.outputs import output_lines, refuse_overwriting
 from seq2seq.runtime import DeviceName, in_halves
 from seq2seq.search.base import length_penalty
 from seq2seq.search.scoring import score_targets
 from seq2seq.terminal import warn
-from seq2seq.translate import Translator, evaluating
-from seq2seq.translating import check_language, several
+from seq2seq.translation.ensemble import load_together
+from seq2seq.translation.translator import Translator, evaluating
 
 TOO_LARGE = "a single pair of lines cannot be scored in the memory of the device; give device=cpu, or leave it out"
 

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from seq2seq.disk.plainjson import values_of
 from seq2seq.errors import ConfigError
-from seq2seq.plainjson import values_of
 from seq2seq.terminal import warn
 
 LOCK = ".lock"

@@ -16,17 +16,17 @@ from seq2seq.config import Component, Values, parse, without_unit
 from seq2seq.data.alignment import read_alignments
 from seq2seq.data.corpora import Corpus
 from seq2seq.data.corpora.sacrebleu_sets import load_test_set
-from seq2seq.ensemble import Found, read_each, restored_together
 from seq2seq.errors import ConfigError, DataError, listing
 from seq2seq.evaluation.evaluate import TestSet, evaluate_translator
 from seq2seq.evaluation.report import summary_lines, write_report
 from seq2seq.model import Seq2SeqModel
 from seq2seq.restoring import TRUSTED, Direction, directions_of
-from seq2seq.runfolder import leaves, run_of
+from seq2seq.runs.folder import leaves, run_of
 from seq2seq.runtime import DeviceName, Precision, describe_device
 from seq2seq.search import Search, settings_of
 from seq2seq.terminal import say, warn
 from seq2seq.training.log import read_log
+from seq2seq.translation.ensemble import Found, read_each, restored_together
 
 LONGEST_NAME = 150
 """Characters of a folder's name that tell of another search."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from seq2seq.data.alignment import Link, format_links, words_of
 from seq2seq.evaluation.attention import attention_links
-from seq2seq.parts import Part
-from seq2seq.splitting import separators
-from seq2seq.translate import Translator, evaluating
+from seq2seq.translation.parts import Part
+from seq2seq.translation.splitting import separators
+from seq2seq.translation.translator import Translator, evaluating
 
 
 def align(translator: Translator, found: Sequence[Sequence[Part]], *, max_tokens: int) -> Iterator[list[str]]:

@@ -17,14 +17,14 @@ from seq2seq.data.batching import batches_in_order, make_batch, pack, padded
 from seq2seq.data.formats import single_line
 from seq2seq.data.sequences import Integers
 from seq2seq.data.tokenizer import UNK, Tokenizer
+from seq2seq.distributed.sharding import is_shared_out
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
-from seq2seq.parts import Part, cut, joined, tagged
 from seq2seq.restoring import TRUSTED, check_size, decoding_precision, has_only_own_parts, load_weights, search_of
 from seq2seq.runtime import DeviceName, Precision, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
-from seq2seq.sharding import is_shared_out
 from seq2seq.terminal import warn as warn_user
+from seq2seq.translation.parts import Part, cut, joined, tagged
 
 TOO_LARGE = (
     "a single sentence cannot be translated in the memory of the device; lower `search.max_source_length` or keep "

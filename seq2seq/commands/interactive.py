@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from seq2seq.data.batching import make_batch, pack
 from seq2seq.errors import UserError, printable
-from seq2seq.parts import Part, joined
 from seq2seq.search import Search
 from seq2seq.search.scoring import attention_weights
 from seq2seq.terminal import say, warn
-from seq2seq.translate import Translator, evaluating
+from seq2seq.translation.parts import Part, joined
+from seq2seq.translation.translator import Translator, evaluating
 
 PROMPT = "> "
 

@@ -24,11 +24,11 @@ from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from seq2seq import terminal
+from seq2seq.distributed.places import Place, device_of, place_here, require_backends
+from seq2seq.distributed.watching import Course, Watch, end_soon
 from seq2seq.errors import ConfigError, UserError
-from seq2seq.places import Place, device_of, place_here, require_backends
 from seq2seq.runtime import DeviceName, choose_device
 from seq2seq.signals import exit_status
-from seq2seq.watching import Course, Watch, end_soon
 
 Plain = TypeVar("Plain")
 

@@ -16,9 +16,9 @@ from typing import Any
 from seq2seq import checkpoint
 from seq2seq.checkpoint.writing import PREFIX
 from seq2seq.config import Values, without_unit
+from seq2seq.disk.plainjson import is_number, read_values
+from seq2seq.disk.replacing import OLD, write_whole
 from seq2seq.errors import ConfigError
-from seq2seq.plainjson import is_number, read_values
-from seq2seq.replacing import OLD, write_whole
 from seq2seq.search import PieceSearch
 from seq2seq.spelling import changes, differences
 from seq2seq.terminal import say, warn

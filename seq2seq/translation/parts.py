@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seq2seq import splitting
 from seq2seq.data.formats import single_line
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.search import Translation
+from seq2seq.translation import splitting
 
 LONGEST_ENCODED = 1 << 16
 """Characters of a text whose pieces are counted: a longer one is cut without asking, for each piece takes memory."""

@@ -11,21 +11,21 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
 
+from seq2seq.commands.inputs import BUFFERED_LINES, Few, groups, is_several, named_files
+from seq2seq.commands.interactive import at_terminal, converse
+from seq2seq.commands.meter import Meter, watched
+from seq2seq.commands.outputs import make_folder, output_file, refuse_overwriting
 from seq2seq.config import Values
 from seq2seq.data.formats import read_lines, without_compression
-from seq2seq.ensemble import load_together
 from seq2seq.errors import ConfigError, DataError, listing, suggest
-from seq2seq.inputs import BUFFERED_LINES, Few, groups, is_several, named_files
-from seq2seq.interactive import at_terminal, converse
-from seq2seq.linking import align
-from seq2seq.meter import Meter, watched
-from seq2seq.outputs import make_folder, output_file, refuse_overwriting
-from seq2seq.parts import joined
 from seq2seq.restoring import Direction
 from seq2seq.runtime import DeviceName, Precision
 from seq2seq.search import Search, Translation
 from seq2seq.terminal import warn
-from seq2seq.translate import Translator
+from seq2seq.translation.ensemble import load_together
+from seq2seq.translation.linking import align
+from seq2seq.translation.parts import joined
+from seq2seq.translation.translator import Translator
 
 Job = tuple[Path | None, Path | None]
 """What is read and what is written; None for standard input and output."""

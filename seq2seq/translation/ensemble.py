@@ -11,7 +11,7 @@ from seq2seq.errors import CheckpointError, listing
 from seq2seq.model import Seq2SeqModel
 from seq2seq.restoring import Direction, directions_of
 from seq2seq.runtime import DeviceName, Precision
-from seq2seq.translate import Translator
+from seq2seq.translation.translator import Translator
 
 
 class Ensemble(Translator):
