@@ -18,7 +18,7 @@ from seq2seq.data.batching import Batch, Position, TrainingBatches
 from seq2seq.distributed.processes import Processes
 from seq2seq.errors import ConfigError
 from seq2seq.flops import pair_cost
-from seq2seq.memory import forget_peak, process_peak
+from seq2seq.memory import forget_peak, keep_freed_memory, process_peak
 from seq2seq.optim import Progress
 from seq2seq.run import check_parts, prepare_data
 from seq2seq.runs.config import RunConfig
@@ -148,6 +148,7 @@ def training_table(config: RunConfig, device: torch.device, seconds: float) -> I
         UserError: the configuration or the data cannot be used.
     """
     require_compiler(config.trainer.compile, device)
+    keep_freed_memory()
     check_parts(config)
     data = prepare_data(config)
     precision = choose_precision(config.trainer.precision, device)
