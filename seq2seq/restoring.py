@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,10 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from seq2seq import checkpoint
 from seq2seq.config import parse
+from seq2seq.data.batching import Batch
+from seq2seq.data.tokenizer import EOS
 from seq2seq.distributed.sharding import like
-from seq2seq.errors import CheckpointError
+from seq2seq.errors import CheckpointError, ConfigError
 from seq2seq.model import Architecture, Seq2SeqModel
 from seq2seq.runtime import Precision, choose_precision
 from seq2seq.search import Search
@@ -141,8 +144,7 @@ def load_weights(model: Seq2SeqModel, snapshot: checkpoint.Snapshot) -> None:
 def decoding_precision(model: Seq2SeqModel, precision: Precision, device: torch.device) -> torch.dtype:
     """Return what a model that only translates is to be converted to, once and with all its numbers.
 
-    ``auto`` takes bfloat16 where it pays, as :func:`choose_precision` finds out, and where all parts are from here:
-    whether those of others can compute in it is not known.
+    ``auto`` takes bfloat16 where it pays, as :func:`choose_precision` finds out, if all parts can compute in it.
 
     Args:
         model: as it is restored.
@@ -150,16 +152,37 @@ def decoding_precision(model: Seq2SeqModel, precision: Precision, device: torch.
         device: where it is going to translate.
 
     Raises:
-        ConfigError: bfloat16 is asked for on a GPU that lacks it.
+        ConfigError: bfloat16 is asked for, but the GPU or a part of the model lacks it.
     """
-    if precision == "auto" and not has_only_own_parts(model):
-        return torch.float32
-    return choose_precision(precision, device, "precision")
+    chosen = choose_precision(precision, device, "precision")
+    if chosen == torch.float32:
+        return chosen
+    reason = fault_in(deepcopy(model).to(device, chosen))
+    if reason is not None and precision != "auto":
+        raise ConfigError(
+            f"`precision` must be fp32 for a model of which a part cannot compute in {precision}, but is "
+            f"{precision!r} instead; the part says: {reason}"
+        )
+    return chosen if reason is None else torch.float32
 
 
-def has_only_own_parts(model: Seq2SeqModel) -> bool:
-    """Return whether all parts of a model are classes of this package, which compute in any precision."""
-    return {type(module).__module__.partition(".")[0] for module in model.modules()} <= {TRUSTED, "torch"}
+@torch.inference_mode()
+def fault_in(model: Seq2SeqModel) -> str | None:
+    """Return why a model cannot translate in the precision of its numbers; None where it can.
+
+    A part may call what torch has not for every type of numbers, so the model reads two pieces to find out.
+    """
+    ids = torch.full((1, 2), EOS, device=model.device)
+    batch = Batch(ids, torch.tensor([2], device=model.device), False, None, 0, None)
+    was_training = model.training
+    try:
+        model.eval()
+        model.decode(ids[:, :1], model.start(model.encode(batch)))
+    except (RuntimeError, TypeError, ValueError) as error:  # among them NotImplementedError
+        return str(error).partition("\n")[0]
+    finally:
+        model.train(was_training)
+    return None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from test_composition import matrix
 from tiny import build, choices, random_batch
 
+from seq2seq.errors import ConfigError
 from seq2seq.objectives import CrossEntropy
-from seq2seq.restoring import decoding_precision, has_only_own_parts
+from seq2seq.restoring import decoding_precision, fault_in
 from seq2seq.runtime import autocast
 from seq2seq.search import Beam, Greedy, Request, Scorer
 from seq2seq.search.scoring import score_targets
@@ -82,14 +83,18 @@ def test_log_probabilities_of_a_step_in_bfloat16_are_those_of_single_precision()
     assert scores.logsumexp(dim=-1).abs().max() < 1e-5
 
 
-def test_parts_of_others_are_not_converted_unless_it_is_asked_for() -> None:
+def test_a_model_with_a_part_that_lacks_bfloat16_is_not_converted() -> None:
+    def refuse(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].dtype == torch.bfloat16:
+            raise NotImplementedError("\"cdist\" not implemented for 'BFloat16'")
+
     model = build()
-    assert has_only_own_parts(model)
-    model.encoder.register_module("foreign", _Foreign())
-    assert not has_only_own_parts(model)
-    assert decoding_precision(model, "auto", CPU) == torch.float32
+    assert fault_in(model) is None
     assert decoding_precision(model, "bf16", CPU) == torch.bfloat16
-
-
-class _Foreign(torch.nn.Module):
-    """A part from another package."""
+    model.encoder.register_forward_pre_hook(refuse)
+    assert decoding_precision(model, "auto", CPU) == torch.float32
+    with pytest.raises(
+        ConfigError, match=r"^`precision` must be fp32 for .*; the part says: \"cdist\" not implemented"
+    ):
+        decoding_precision(model, "bf16", CPU)
+    assert model.output.weight.dtype == torch.float32

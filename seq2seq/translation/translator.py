@@ -20,7 +20,7 @@ from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.distributed.sharding import is_shared_out
 from seq2seq.errors import CheckpointError, DataError
 from seq2seq.model import Architecture, Seq2SeqModel
-from seq2seq.restoring import TRUSTED, check_size, decoding_precision, has_only_own_parts, load_weights, search_of
+from seq2seq.restoring import TRUSTED, check_size, decoding_precision, fault_in, load_weights, search_of
 from seq2seq.runtime import DeviceName, Precision, choose_device, in_halves
 from seq2seq.search import Hypothesis, Request, Scorer, Search, Translation
 from seq2seq.terminal import warn as warn_user
@@ -129,13 +129,14 @@ class Translator:
     def converted(self, precision: torch.dtype) -> Translator:
         """Return a translator with a copy of the model in this precision.
 
-        It is this one itself where the model has that already, has parts that may not be able to compute in it, or
-        cannot be copied, because several processes share its parts.
+        It is this one itself where the model has that already, has parts that cannot compute in it, or cannot be
+        copied, because several processes share its parts.
         """
-        same = next(self.model.parameters()).dtype == precision
-        if same or not has_only_own_parts(self.model) or is_shared_out(self.model):
+        if next(self.model.parameters()).dtype == precision or is_shared_out(self.model):
             return self
         model = deepcopy(self.model).to(dtype=precision)
+        if fault_in(model) is not None:
+            return self
         return Translator(model, self.source_tokenizer, self.target_tokenizer, self.warn, self.own_search)
 
     @property
