@@ -32,6 +32,9 @@ OWN = ("experiment", "attention", "attention@self_attention", "self_attention", 
 PLACES = ("name", "run_dir", "prepared_dir")
 """Settings that say where things are, not what is trained."""
 
+DECIDED_BY_A_RUN = "trainer.accumulate"
+"""What ``auto`` leaves to a run, which then keeps the number among its settings."""
+
 _LARGER = 10  # than settings: a table has thirty values for each of its runs
 
 
@@ -203,6 +206,8 @@ def refuse_other_settings(runs: Sequence[Run]) -> None:
                 f"remove {run.folder} to train that run again"
             ) from None
         now = leaves(run.values)
+        if now.get(DECIDED_BY_A_RUN) == "auto":
+            now[DECIDED_BY_A_RUN] = before.get(DECIDED_BY_A_RUN)
         mistakes = differences(before, now, (before.keys() | now.keys()) - set(PLACES), str(run.folder))
         if mistakes:
             raise ConfigError([f"{mistake}; give another output for other settings" for mistake in mistakes])
