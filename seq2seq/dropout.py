@@ -35,7 +35,7 @@ def add_dropped(hidden: Tensor, output: Tensor, probability: float, training: bo
     """
     if not training or probability == 0:
         return hidden + output
-    if hidden.device.type != "cpu":
+    if hidden.device.type != "cpu" or torch.compiler.is_compiling():
         return hidden + F.dropout(output, probability)
     total: Tensor = _AddDropped.apply(hidden, output, probability)  # type: ignore[no-untyped-call]  # torch has none
     return total
