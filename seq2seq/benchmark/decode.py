@@ -26,11 +26,11 @@ from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import ConfigError, DataError
 from seq2seq.evaluation.metrics import corpus_bleu
 from seq2seq.export import ctranslate2, huggingface
+from seq2seq.export.check import search_of_engines
 from seq2seq.export.description import describe, forbid_special_pieces
 from seq2seq.export.engine import Engine, library
 from seq2seq.restoring import directions_of
 from seq2seq.runtime import DeviceName, Precision
-from seq2seq.search import Beam
 from seq2seq.terminal import say, warn
 from seq2seq.translation.translator import Translator
 
@@ -204,20 +204,7 @@ def _translate(
     lines: Sequence[str],
     beam: int,
 ) -> list[str]:
-    search = Beam(
-        beam_size=beam,
-        n_best=1,
-        length_penalty=1.0,
-        length_normalization="average",
-        coverage_penalty=0.0,
-        patience=patience,
-        max_length_ratio=1e-6,  # the same limit for all lines, as other engines have it
-        max_length_extra=longest - 1,
-        no_repeat_ngram=0,
-        repetition_penalty=1.0,
-        max_tokens=tokens,
-        max_source_length=longest,
-    )
+    search = search_of_engines(beam, longest, patience=patience, max_tokens=tokens, max_source_length=longest)
     return translator.translate(lines, search, target)
 
 

@@ -109,23 +109,38 @@ def random_sources(tokenizer: Tokenizer, count: int, longest: int) -> list[list[
     return [one() for _ in range(count)]
 
 
-@torch.inference_mode()
-def translate(model: Seq2SeqModel, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
-    """Return our own translations, as :meth:`Engine.translate` gives those of others."""
-    search = Beam(
+def search_of_engines(
+    beam: int, longest: int, *, patience: float | None = None, max_tokens: int = 1, max_source_length: int = 1
+) -> Beam:
+    """Return our search as other engines have it: how long a translation may be does not depend on its source.
+
+    Args:
+        beam: K; 1 is greedy search.
+        longest: pieces of a translation, EOS included.
+        patience: see :class:`Beam`.
+        max_tokens: of a batch, where lines are translated and not batches.
+        max_source_length: of a line, likewise.
+    """
+    return Beam(
         beam_size=beam,
         n_best=1,
         length_penalty=1.0,
         length_normalization="average",
         coverage_penalty=0.0,
-        patience=None,
-        max_length_ratio=0.0,  # how long a translation may be does not depend on its source
+        patience=patience,
+        max_length_ratio=0.0,
         max_length_extra=longest - 1,
         no_repeat_ngram=0,
         repetition_penalty=1.0,
-        max_tokens=1,
-        max_source_length=1,
+        max_tokens=max_tokens,
+        max_source_length=max_source_length,
     )
+
+
+@torch.inference_mode()
+def translate(model: Seq2SeqModel, sources: Sequence[Ids], beam: int, longest: int) -> list[list[int]]:
+    """Return our own translations, as :meth:`Engine.translate` gives those of others."""
+    search = search_of_engines(beam, longest)
     return [found[0].ids for found in search.find(Scorer(model), Request(_batch(sources)))]
 
 

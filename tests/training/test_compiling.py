@@ -56,6 +56,19 @@ def test_a_compiled_model_learns_the_same_with_few_graphs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(compiling.missing(CPU) is not None, reason="there is no compiler")
+def test_a_compiled_model_learns_with_dropout() -> None:
+    model, config = build(*ONE_LAYER).train(), run_config()
+    assert model.dropout > 0
+    compile_model(model, "default")
+    learning, batch = learner(model, config), random_batch([7, 4, 6], [5, 8, 3])
+    losses = [learning.update([batch], batch.target_tokens, 1.0, step) for step in range(8)]
+    assert losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compiling.missing(CPU) is not None, reason="there is no compiler")
 def test_a_compiled_run_writes_checkpoints_that_another_goes_on_from(
     start: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

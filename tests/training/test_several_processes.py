@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from several import PATIENCE, Ended, Harm, Values, curve, finish, furthest
+from small_runs import quick
 from tiny import compose, shrink
 
 from seq2seq import checkpoint
@@ -22,23 +23,10 @@ def values(corpus: Path, prepared: Path) -> Values:
     """Settings of a run of a second, with dropout, an average and four batches an update."""
     return shrink(
         compose(
-            "data=files",
-            f"data.root={corpus}",
-            f"prepared_dir={prepared}",
-            "tokenizer.vocab_size=24",
-            "evaluate_split=null",
-            "model.dropout=0.1",
+            *quick(corpus, prepared),
             f"trainer.max_steps={STEPS}",
-            "trainer.max_tokens=128",
             "trainer.accumulate=4",
-            "trainer.ema_decay=0.9",
-            "trainer.precision=fp32",
-            "trainer.device=cpu",
-            "trainer.log_every=2",
-            "trainer.checkpoint_every=3",
-            "trainer.validate_every=4",
             "trainer.validation_sentences=5",
-            "trainer.keep_last=9",
         )
     )
 
